@@ -1,0 +1,35 @@
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+import { SkipReporter } from './test/setup/skip-reporter.js';
+
+const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
+
+// Where to leave the counts for scripts/test.mjs, which adds up several runs.
+const report = process.env.LIBFABRIC_TEST_REPORT;
+
+export default defineConfig({
+  resolve: {
+    // Tests see the sources; programs that a test starts with plain node see dist/ by the package's name.
+    alias: [
+      { find: /^libfabric$/, replacement: path('./src/index.ts') },
+      { find: /^libfabric\/fi$/, replacement: path('./src/fi/index.ts') },
+    ],
+  },
+  // Node 20 knows no `using`: lower it, for the tests as tsc does for the library.
+  oxc: { target: 'es2022' },
+  test: {
+    include: ['test/**/*.test.ts'],
+    // An addon with threads of its own belongs in processes: worker threads would share one copy of it.
+    pool: 'forks',
+    // Endpoints spin while they wait, so two files at once on two cores would measure, and starve, each other.
+    fileParallelism: false,
+    retry: 0,
+    testTimeout: 20_000,
+    hookTimeout: 20_000,
+    teardownTimeout: 20_000,
+    globalSetup: ['test/setup/ledger.ts'],
+    reporters: ['default', new SkipReporter(), ...(report === undefined ? [] : ['json'])],
+    ...(report === undefined ? {} : { outputFile: { json: report } }),
+    coverage: { provider: 'v8', include: ['src/**/*.ts'], reportsDirectory: 'coverage' },
+  },
+});
