@@ -2,6 +2,7 @@
 # Makes this checkout ready to run: system packages, npm packages, the addon, the TypeScript. Prints each step, skips
 # what is done. Without root and without the system packages it says what to run, and stops.
 set -euo pipefail
+tests=${1:-}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -38,8 +39,11 @@ system_packages() {
   has make || { apt+=(make); dnf+=(make); }
   has python3 || { apt+=(python3); dnf+=(python3); }
   local required=$((${#apt[@]}))
-  # fi_info and fi_pingpong: what the tests talk to. Worth installing, no reason to stop.
+  # What the tests talk to (fi_info, fi_pingpong) or are built with: worth installing, no reason to stop.
   has fi_pingpong || [ -x /opt/amazon/efa/bin/fi_pingpong ] || { apt+=(libfabric-bin); dnf+=(libfabric); }
+  if [ "$tests" = --tests ]; then
+    has cmake || { apt+=(cmake); dnf+=(cmake); }
+  fi
   if [ ${#apt[@]} -eq 0 ]; then
     say "system packages: all there"
     return
@@ -53,7 +57,7 @@ system_packages() {
     wanted=("${dnf[@]}")
     command="dnf install -y"
   else
-    [ "$required" -gt 0 ] || { say "system packages: fi_pingpong is missing, tests with it are skipped"; return; }
+    [ "$required" -gt 0 ] || { say "system packages: without ${apt[*]}, tests that need them are skipped"; return; }
     fail "missing: ${apt[*]} (Debian's names), and neither apt-get nor dnf is here to install them"
   fi
 
@@ -62,7 +66,7 @@ system_packages() {
     if has sudo && sudo -n true 2>/dev/null; then
       root=(sudo -n)
     elif [ "$required" -eq 0 ]; then
-      say "system packages: fi_pingpong is missing, tests with it are skipped (to have it: sudo $command ${wanted[*]})"
+      say "system packages: tests that need ${wanted[*]} are skipped (to have them: sudo $command ${wanted[*]})"
       return
     else
       fail "system packages are missing, and installing them needs root. Run this, then try again:" \

@@ -1,0 +1,180 @@
+// All tests, or the parts that are named:  test.mjs [unit] [native] [asan] [debian13]
+//
+//   unit      the vitest suite on this machine's libfabric
+//   native    C++ unit tests of what needs no Node, under ASan and UBSan, then under TSan
+//   asan      the vitest files about lifecycle, with the addon itself under ASan
+//   debian13  the vitest suite in a Debian 13 root, on libfabric 2.1
+//
+// A part that cannot run here is skipped with its reason; where CI is set that is a failure. The last line adds up.
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const reports = join(root, 'out/reports');
+const vitest = join(root, 'node_modules/vitest/vitest.mjs');
+const jobs = String(availableParallelism());
+
+class Skip extends Error {}
+
+const onPath = (tool) =>
+  (process.env.PATH ?? '').split(delimiter).some((folder) => folder && existsSync(join(folder, tool)));
+
+/** Runs a command whose output belongs to the tests'; answers its exit status. */
+function run(command, args, env = {}) {
+  const result = spawnSync(command, args, {
+    cwd: root,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, ...env },
+  });
+  return result.status ?? 1;
+}
+
+/** Runs a command whose output matters only if it fails. */
+function build(command, args) {
+  const { status, stdout, stderr } = spawnSync(command, args, {
+    cwd: root,
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+  });
+  if (status === 0) return true;
+  console.log(`${stdout ?? ''}${stderr ?? ''}failed: ${[command, ...args].join(' ')}`);
+  return false;
+}
+
+/** A failure that no test has counted: a crash, a build that failed, a provider skipped whole. */
+const failure = { passed: 0, failed: 1, skipped: 0 };
+
+/** Vitest writes its counts into a file. `before` is what to run it with. */
+function runVitest(name, { before = [], filters = [], env = {} } = {}) {
+  const report = join(reports, `${name}.json`);
+  rmSync(report, { force: true });
+  const [command, ...args] = [...before, 'node', vitest, 'run', ...filters];
+  const status = run(command, args, { LIBFABRIC_TEST_REPORT: report, ...env });
+  if (!existsSync(report)) return failure;
+  const counts = JSON.parse(readFileSync(report, 'utf8'));
+  const failed = counts.numFailedTests;
+  return {
+    passed: counts.numPassedTests,
+    failed: status !== 0 && failed === 0 ? 1 : failed,
+    skipped: counts.numPendingTests + counts.numTodoTests,
+  };
+}
+
+function nativeUnderSanitizer(sanitizer) {
+  const folder = `out/cmake-${sanitizer}`;
+  if (
+    !build('cmake', ['-S', 'native', '-B', folder, `-DSANITIZE=${sanitizer}`]) ||
+    !build('cmake', ['--build', folder, '--parallel', jobs])
+  )
+    return failure;
+  // Newer kernels randomize addresses more than TSan's fixed map of them allows for.
+  const fixed = spawnSync('setarch', ['--addr-no-randomize', 'true']).status === 0;
+  const [command, ...args] = [
+    ...(fixed ? ['setarch', '--addr-no-randomize'] : []),
+    ...['ctest', '--test-dir', folder, '--verbose', '--no-tests=error'],
+  ];
+  const { status, stdout, stderr } = spawnSync(command, args, {
+    cwd: root,
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+    env: {
+      ...process.env,
+      ASAN_OPTIONS: 'detect_leaks=1:detect_stack_use_after_return=1',
+      UBSAN_OPTIONS: 'print_stacktrace=1',
+      TSAN_OPTIONS: 'halt_on_error=1:second_deadlock_stack=1',
+    },
+  });
+  const counts = { passed: 0, failed: 0, skipped: 0 };
+  for (const line of stdout.matchAll(/^\d+: (\d+) passed, (\d+) failed, (\d+) skipped$/gm)) {
+    counts.passed += Number(line[1]);
+    counts.failed += Number(line[2]);
+    counts.skipped += Number(line[3]);
+  }
+  if (status !== 0 && counts.failed === 0) counts.failed = 1;
+  // The whole of it where something failed; else only what was skipped, and why.
+  const shown =
+    counts.failed > 0 ? `${stdout}${stderr}` : (stdout.match(/^\d+: skip .*$/gm) ?? []).join('\n');
+  if (shown) console.log(shown);
+  return counts;
+}
+
+const parts = {
+  unit: () => runVitest('unit'),
+
+  native() {
+    if (!onPath('cmake')) throw new Skip('cmake is not installed');
+    const folder = join(root, 'test/native');
+    if (!existsSync(folder) || !readdirSync(folder).some((name) => name.endsWith('.cc')))
+      throw new Skip('there are no files in test/native');
+    return add(nativeUnderSanitizer('address'), nativeUnderSanitizer('thread'));
+  },
+
+  asan() {
+    if (!onPath('cmake')) throw new Skip('cmake is not installed');
+    const cmakeJs = join(root, 'node_modules/cmake-js/bin/cmake-js');
+    const folder = 'out/cmake-js-address';
+    if (!build(process.execPath, [cmakeJs, 'build', '-d', 'native', '-O', folder, '--CDSANITIZE=address']))
+      return failure;
+    // The sanitizer has to be there before anything else, since Node itself is built without it.
+    const library = spawnSync('g++', ['-print-file-name=libasan.so'], { encoding: 'utf8' }).stdout.trim();
+    return runVitest('asan', {
+      filters: ['lifecycle'],
+      env: {
+        LD_PRELOAD: library,
+        ASAN_OPTIONS: 'detect_leaks=0',
+        UBSAN_OPTIONS: 'print_stacktrace=1',
+        LIBFABRIC_ADDON: join(root, folder, 'Release/libfabric.node'),
+      },
+    });
+  },
+
+  debian13() {
+    if (process.getuid() !== 0) throw new Skip('a Debian 13 root needs root');
+    if (!onPath('debootstrap') && !onPath('apt-get')) throw new Skip('debootstrap is not installed');
+    if (spawnSync('unshare', ['--mount', 'true']).status !== 0)
+      throw new Skip('this machine allows no mount namespaces');
+    const script = ['bash', join(root, 'scripts/debian13.sh')];
+    if (run(script[0], [script[1], 'make']) !== 0) return failure;
+    return runVitest('debian13', { before: [...script, 'run'] });
+  },
+};
+
+function add(...counts) {
+  const sum = { passed: 0, failed: 0, skipped: 0 };
+  for (const count of counts) for (const key of Object.keys(sum)) sum[key] += count[key];
+  return sum;
+}
+
+const wanted = process.argv.slice(2);
+const unknown = wanted.filter((name) => !Object.hasOwn(parts, name));
+if (unknown.length > 0) {
+  console.error(`no part ${unknown.join(', ')}: there are ${Object.keys(parts).join(', ')}`);
+  process.exit(2);
+}
+mkdirSync(reports, { recursive: true });
+
+let total = add();
+const table = [];
+for (const name of wanted.length > 0 ? wanted : Object.keys(parts)) {
+  console.log(`\n== tests: ${name}`);
+  const start = Date.now();
+  let counts;
+  let note = '';
+  try {
+    counts = parts[name]();
+  } catch (error) {
+    if (!(error instanceof Skip)) throw error;
+    counts = process.env.CI ? failure : { passed: 0, failed: 0, skipped: 1 };
+    note = `, ${process.env.CI ? 'could not run' : 'skipped'}: ${error.message}`;
+  }
+  total = add(total, counts);
+  const seconds = ((Date.now() - start) / 1000).toFixed(1);
+  const { passed, failed, skipped } = counts;
+  table.push(`  ${name}: passed ${passed}, failed ${failed}, skipped ${skipped}, in ${seconds} s${note}`);
+}
+console.log(`\n== tests, by part\n${table.join('\n')}`);
+console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+process.exit(total.failed === 0 && total.passed > 0 ? 0 : 1);
