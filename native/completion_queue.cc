@@ -1,0 +1,191 @@
+#include "completion_queue.h"
+
+#include "event_queue.h"
+#include "handle.h"
+#include "loop_watch.h"
+#include "memory.h"
+
+namespace ofi {
+
+namespace {
+
+constexpr uint32_t kEngineStopMs = 2'000;
+
+// The wait object that was really granted: what was asked for may have been ignored.
+void ask_wait_object(CompletionQueueObject& object) {
+  fi_wait_obj granted = FI_WAIT_NONE;
+  if (fi_control(&object.fid->fid, FI_GETWAITOBJ, &granted) != 0) granted = object.wait_object;
+  object.wait_object = granted;
+  if (object.wait_object == FI_WAIT_NONE) return;
+  int fd = -1;
+  if (fi_control(&object.fid->fid, FI_GETWAIT, &fd) == 0) object.wait_fd = fd;
+}
+
+int open_queue(CompletionQueueObject& object, uint32_t size, fi_cq_format format, fi_wait_obj wait) {
+  CqAttributes attributes = zeroed<CqAttributes>();
+  attributes.attr.size = size;
+  attributes.attr.format = format;
+  attributes.attr.wait_obj = wait;
+  const int status = fi_cq_open(object.domain, &attributes.attr, &object.fid, nullptr);
+  if (status != 0) return status;
+  object.wait_object = wait;
+  if (wait != FI_WAIT_NONE) ask_wait_object(object);
+  object.ring = std::make_unique<CompletionRing>(object.ring_block.get(), object.operations.capacity());
+  object.reader = std::make_unique<CompletionReader>(object.fid, format, object.operations, *object.ring);
+  return 0;
+}
+
+// openCompletionQueue(domain, capacity, format, waitObject): fi_cq_open(3).
+Napi::Value open_completion_queue(const Napi::CallbackInfo& info) {
+  Environment& environment = Environment::of(info);
+  auto domain = environment.open_shared<DomainObject>(handle_argument(info, 0));
+  if (domain == nullptr) return resolved(info.Env(), kClosed);
+  const uint32_t capacity = handle_argument(info, 1);
+  const auto format = static_cast<fi_cq_format>(handle_argument(info, 2));
+  const auto wait = static_cast<fi_wait_obj>(handle_argument(info, 3));
+  auto object = std::make_shared<CompletionQueueObject>(capacity);
+  if (!object->ring_block) return resolved(info.Env(), -FI_ENOMEM);
+  object->domain = domain->fid;
+  object->fabric = domain->fabric;
+  return environment.open_object(object, {domain}, [object, capacity, format, wait] {
+    return open_queue(*object, capacity, format, wait);
+  });
+}
+
+// completionQueueMemory(queue): the ring's records as one ArrayBuffer.
+Napi::Value completion_queue_memory(const Napi::CallbackInfo& info) {
+  auto* object = Environment::of(info).open<CompletionQueueObject>(handle_argument(info, 0));
+  return object == nullptr ? info.Env().Undefined() : block_buffer(info.Env(), object->ring_block.get());
+}
+
+// completionQueueWait(queue): { object, fd } as granted.
+Napi::Value completion_queue_wait(const Napi::CallbackInfo& info) {
+  auto* object = Environment::of(info).open<CompletionQueueObject>(handle_argument(info, 0));
+  if (object == nullptr) return info.Env().Undefined();
+  auto result = Napi::Object::New(info.Env());
+  result.Set("object", Napi::Number::New(info.Env(), object->wait_object));
+  result.Set("fd", Napi::Number::New(info.Env(), object->wait_fd));
+  return result;
+}
+
+// completionText(queue, number): the provider's words for an error record.
+Napi::Value completion_text(const Napi::CallbackInfo& info) {
+  auto* object = Environment::of(info).open<CompletionQueueObject>(handle_argument(info, 0));
+  const int32_t number = info[1].As<Napi::Number>().Int32Value();
+  return Napi::String::New(info.Env(), object == nullptr ? "" : object->reader->take_text(number));
+}
+
+// pollQueue(queue, consumed, spinMicroseconds, budgeted): gives back the records consumed since the last call, reads
+// the queue, and answers how many records wait in the ring.
+napi_value poll_queue(napi_env env, napi_callback_info info) {
+  const FastArguments<4> arguments(env, info);
+  auto* object = arguments.environment().open<CompletionQueueObject>(arguments.u32(0));
+  if (object == nullptr) return arguments.answer(kClosed);
+  object->ring->consume(arguments.u32(1));
+  const uint32_t spin_ns = arguments.u32(2) * 1'000;
+  TurnBudget* budget = arguments.u32(3) != 0 ? &arguments.environment().budget() : nullptr;
+  if (object->engine != nullptr) return arguments.answer(static_cast<int32_t>(object->engine->poll(spin_ns, budget)));
+  const uint64_t deadline = spin_ns != 0 ? monotonic_ns() + spin_ns : 0;
+  do {
+    for (int i = 0; i < 8 && object->ring->available() == 0; ++i) object->reader->read(object->ring->capacity());
+  } while (object->ring->available() == 0 && spin_ns != 0 && monotonic_ns() < deadline);
+  return arguments.answer(static_cast<int32_t>(object->ring->available()));
+}
+
+// startEngine(queue, eventQueue | -1, mode, sleepBy, spinMicroseconds, maxSleepMicroseconds): a status.
+Napi::Value start_engine(const Napi::CallbackInfo& info) {
+  Environment& environment = Environment::of(info);
+  auto object = environment.open_shared<CompletionQueueObject>(handle_argument(info, 0));
+  if (object == nullptr) return Napi::Number::New(info.Env(), kClosed);
+  if (object->engine != nullptr) return Napi::Number::New(info.Env(), kBusy);
+  if (auto* events = environment.open<EventQueueObject>(handle_argument(info, 1)); events != nullptr)
+    object->reader->set_event_queue(events->fid);
+  EngineOptions options;
+  options.mode = static_cast<EngineMode>(handle_argument(info, 2));
+  options.sleep_by = static_cast<SleepBy>(handle_argument(info, 3));
+  options.spin_ns = handle_argument(info, 4) * 1'000;
+  options.max_sleep_ns = handle_argument(info, 5) * 1'000;
+  options.loop_tells = environment.loop_watch() != nullptr;
+  // Wait calls on a queue without a wait object crash in several providers.
+  if (object->wait_fd < 0 && options.sleep_by == SleepBy::WaitFd) options.sleep_by = SleepBy::Backoff;
+  if (object->wait_object == FI_WAIT_NONE) options.sleep_by = SleepBy::Backoff;
+  object->engine = std::make_unique<Engine>(*object->reader, object->fabric, object->fid, object->wait_fd, options,
+                                            [mailbox = environment.mailbox()] { mailbox->wake(); });
+  object->engine->start();
+  if (environment.loop_watch() != nullptr) {
+    object->watch = environment.loop_watch().get();
+    object->watch->add(object->engine.get());
+  }
+  return Napi::Number::New(info.Env(), kOk);
+}
+
+// stopEngine(queue): a status. After it nothing of the engine's is in libfabric.
+Napi::Value stop_engine(const Napi::CallbackInfo& info) {
+  auto* object = Environment::of(info).open<CompletionQueueObject>(handle_argument(info, 0));
+  if (object == nullptr) return Napi::Number::New(info.Env(), kClosed);
+  object->before_close();
+  return Napi::Number::New(info.Env(), kOk);
+}
+
+// engineCounters(queue): { threadReads, spinsMissed }.
+Napi::Value engine_counters(const Napi::CallbackInfo& info) {
+  auto* object = Environment::of(info).open<CompletionQueueObject>(handle_argument(info, 0));
+  if (object == nullptr || object->engine == nullptr) return info.Env().Undefined();
+  auto result = Napi::Object::New(info.Env());
+  result.Set("threadReads", Napi::Number::New(info.Env(), static_cast<double>(object->engine->thread_reads())));
+  result.Set("spinsMissed", Napi::Number::New(info.Env(), static_cast<double>(object->engine->loop_spins_missed())));
+  return result;
+}
+
+}  // namespace
+
+CompletionQueueObject::~CompletionQueueObject() {
+  // A leaked object is never destroyed; anything else was stopped by before_close.
+  if (engine != nullptr) engine->stop(0);
+}
+
+void CompletionQueueObject::before_close() {
+  if (engine == nullptr) return;
+  if (watch != nullptr) watch->remove(engine.get());
+  watch = nullptr;
+  if (!engine->stop(kEngineStopMs)) {
+    // The thread hangs in the provider: all that it uses must stay.
+    leaked = true;
+    static_cast<void>(new std::shared_ptr<Object>(shared_from_this()));
+  }
+}
+
+int CompletionQueueObject::close_blocking() {
+  if (leaked) return -FI_EBUSY;
+  if (reader != nullptr) reader->set_event_queue(nullptr);
+  return FidObject::close_blocking();
+}
+
+std::vector<uint32_t> CompletionQueueObject::drop_all_of(const void* endpoint) {
+  std::vector<uint32_t> dropped;
+  // The reader frees slots too: not both at once. Its lock is held for one batch at most.
+  const uint64_t deadline = monotonic_ns() + 100'000'000;
+  bool locked = reader->try_lock();
+  while (!locked && monotonic_ns() < deadline) {
+    reader->wake();
+    locked = reader->try_lock();
+  }
+  if (!locked) return dropped;
+  reader->read(ring->room());  // what was completed before the close is no loss
+  operations.drop_all_of(endpoint, [&dropped](uint32_t index) { dropped.push_back(index); });
+  reader->unlock();
+  return dropped;
+}
+
+void register_completion_queue(Napi::Object exports, Environment* environment) {
+  define(exports, "openCompletionQueue", open_completion_queue, environment);
+  define(exports, "completionQueueMemory", completion_queue_memory, environment);
+  define(exports, "completionQueueWait", completion_queue_wait, environment);
+  define(exports, "completionText", completion_text, environment);
+  define_fast(exports, "pollQueue", poll_queue, environment);
+  define(exports, "startEngine", start_engine, environment);
+  define(exports, "stopEngine", stop_engine, environment);
+  define(exports, "engineCounters", engine_counters, environment);
+}
+
+}  // namespace ofi

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <memory>
+
+#include "completion_reader.h"
+#include "completion_ring.h"
+#include "domain.h"
+#include "environment.h"
+#include "operation.h"
+#include "progress.h"
+
+namespace ofi {
+
+// A completion queue with its operation slots, its ring and, where one is attached, its progress engine.
+class CompletionQueueObject : public FidObject<fid_cq> {
+ public:
+  static constexpr Kind kKind = Kind::CompletionQueue;
+  explicit CompletionQueueObject(uint32_t capacity)
+      : FidObject(kKind, "CompletionQueue"),
+        operations(capacity),
+        ring_block(MemoryBlock::allocate(sizeof(CompletionRecord) * capacity)) {}
+  ~CompletionQueueObject() override;
+
+  void before_close() override;
+  int close_blocking() override;
+  // After fi_close(endpoint): the contexts of the operations that the provider dropped.
+  std::vector<uint32_t> drop_all_of(const void* endpoint);
+
+  fid_domain* domain = nullptr;
+  fid_fabric* fabric = nullptr;
+  int wait_fd = -1;
+  fi_wait_obj wait_object = FI_WAIT_NONE;
+  OperationTable operations;
+  BlockReference ring_block;
+  std::unique_ptr<CompletionRing> ring;
+  std::unique_ptr<CompletionReader> reader;
+  std::unique_ptr<Engine> engine;
+  LoopWatch* watch = nullptr;  // where the engine is watched
+};
+
+void register_completion_queue(Napi::Object exports, Environment* environment);
+
+}  // namespace ofi

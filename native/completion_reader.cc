@@ -1,0 +1,171 @@
+#include "completion_reader.h"
+
+#include <algorithm>
+#include <array>
+#include <climits>
+
+namespace ofi {
+
+namespace {
+
+constexpr uint32_t kBatch = 64;
+// The event queue is read once in so many reads: its events are rare and their reader need not be quick.
+constexpr uint32_t kReadsPerEventQueueRead = 1024;
+constexpr size_t kTextsKept = 256;
+constexpr size_t kTextLength = 512;
+
+int32_t narrow_source(fi_addr_t source) {
+  return source <= static_cast<fi_addr_t>(INT32_MAX) ? static_cast<int32_t>(source) : -1;
+}
+
+uint64_t tag_of(const fi_cq_tagged_entry& entry) { return entry.tag; }
+uint64_t tag_of(const fi_cq_data_entry&) { return 0; }
+
+}  // namespace
+
+template <typename Entry>
+void CompletionReader::write_record(const Entry& entry, fi_addr_t source) {
+  // The slot is freed after the record can be seen to exist only by the caller's publish; JavaScript reuses a slot
+  // only after it has read its record.
+  CompletionRecord& record = ring_.next();
+  record.context = operations_.complete(entry.op_context);
+  // A late report of an operation that its endpoint's close has already accounted for.
+  if (record.context < 0 && entry.op_context != nullptr) return;
+  record.flags = static_cast<uint32_t>(entry.flags);
+  record.error = 0;
+  record.provider_error = 0;
+  record.length_low = static_cast<uint32_t>(entry.len);
+  record.length_high = static_cast<uint32_t>(static_cast<uint64_t>(entry.len) >> 32);
+  record.source = (entry.flags & FI_RECV) != 0 ? narrow_source(source) : -1;
+  record.text = -1;
+  record.data = entry.data;
+  record.tag = tag_of(entry);
+  record.overflow = 0;
+  ring_.publish();
+}
+
+template <typename Entry>
+uint32_t CompletionReader::read_batch(uint32_t max) {
+  std::array<Entry, kBatch> entries;
+  std::array<fi_addr_t, kBatch> sources;
+  uint32_t written = 0;
+  while (written < max) {
+    const uint32_t wanted = std::min({kBatch, max - written, ring_.room()});
+    if (wanted == 0) break;
+    // Providers that do not name senders leave the array alone.
+    std::fill_n(sources.begin(), wanted, FI_ADDR_NOTAVAIL);
+    const ssize_t got = fi_cq_readfrom(queue_, entries.data(), wanted, sources.data());
+    if (got > 0) {
+      for (ssize_t i = 0; i < got; ++i) write_record(entries[i], sources[i]);
+      written += static_cast<uint32_t>(got);
+      if (static_cast<uint32_t>(got) < wanted) break;
+    } else if (got == -FI_EAVAIL) {
+      written += read_errors();
+    } else {
+      if (got != -FI_EAGAIN && got != 0) record_failure(static_cast<int>(-got), "the completion queue cannot be read");
+      break;
+    }
+  }
+  return written;
+}
+
+uint32_t CompletionReader::read(uint32_t max) {
+  if (++reads_ % kReadsPerEventQueueRead == 0) read_event_queue();
+  return format_ == FI_CQ_FORMAT_TAGGED ? read_batch<fi_cq_tagged_entry>(max) : read_batch<fi_cq_data_entry>(max);
+}
+
+uint32_t CompletionReader::read_blocking(int timeout_ms) {
+  read_event_queue();
+  if (ring_.room() == 0) return 0;
+  fi_cq_tagged_entry entry = zeroed<fi_cq_tagged_entry>();  // starts with the members of every smaller format
+  fi_addr_t source = FI_ADDR_NOTAVAIL;
+  sleeping_.store(true, std::memory_order_seq_cst);
+  const ssize_t got = fi_cq_sreadfrom(queue_, &entry, 1, &source, nullptr, timeout_ms);
+  sleeping_.store(false, std::memory_order_seq_cst);
+  if (got == 1) {
+    if (format_ != FI_CQ_FORMAT_TAGGED) entry.tag = 0;
+    write_record(entry, source);
+    return 1;
+  }
+  return got == -FI_EAVAIL ? read_errors() : 0;
+}
+
+void CompletionReader::wake() {
+  if (sleeping_.load(std::memory_order_seq_cst)) fi_cq_signal(queue_);
+}
+
+uint32_t CompletionReader::read_errors() {
+  uint32_t written = 0;
+  while (ring_.room() != 0) {
+    // Zeroed: err_data_size 0 asks for the provider's own pointer, valid until the next read.
+    CqErrorEntry entry = zeroed<CqErrorEntry>();
+    entry.src_addr = FI_ADDR_NOTAVAIL;
+    const ssize_t got = fi_cq_readerr(queue_, reinterpret_cast<fi_cq_err_entry*>(&entry), 0);
+    if (got != 1) break;
+    CompletionRecord& record = ring_.next();
+    record.context = operations_.complete(entry.op_context);
+    if (record.context < 0 && entry.op_context != nullptr) continue;
+    std::array<char, kTextLength> buffer{};
+    const char* text = fi_cq_strerror(queue_, entry.prov_errno, entry.err_data, buffer.data(), buffer.size());
+    record.flags = static_cast<uint32_t>(entry.flags);
+    record.error = entry.err != 0 ? entry.err : FI_EOTHER;
+    record.provider_error = entry.prov_errno;
+    record.length_low = static_cast<uint32_t>(entry.len);
+    record.length_high = static_cast<uint32_t>(static_cast<uint64_t>(entry.len) >> 32);
+    record.source = narrow_source(entry.src_addr);
+    record.text = keep_text(text != nullptr ? text : "");
+    record.data = entry.data;
+    record.tag = entry.tag;
+    record.overflow = entry.olen;
+    ring_.publish();
+    ++written;
+  }
+  return written;
+}
+
+void CompletionReader::read_event_queue() {
+  fid_eq* queue = event_queue_.load(std::memory_order_acquire);
+  if (queue == nullptr || ring_.room() == 0) return;
+  uint32_t event = 0;
+  std::array<uint8_t, 512> buffer{};
+  ssize_t got = fi_eq_read(queue, &event, buffer.data(), buffer.size(), 0);
+  if (got != -FI_EAVAIL) return;
+  EqErrorEntry entry = zeroed<EqErrorEntry>();
+  got = fi_eq_readerr(queue, reinterpret_cast<fi_eq_err_entry*>(&entry), 0);
+  if (got < 0) return;
+  std::array<char, kTextLength> text{};
+  const char* words = fi_eq_strerror(queue, entry.prov_errno, entry.err_data, text.data(), text.size());
+  record_failure(entry.err != 0 ? entry.err : FI_EOTHER, words != nullptr ? words : "");
+}
+
+void CompletionReader::record_failure(int error, std::string text) {
+  if (error == last_failure_ || ring_.room() == 0) return;
+  last_failure_ = error;  // a queue that is broken says the same on every read: told once
+  CompletionRecord& record = ring_.next();
+  record = CompletionRecord{};
+  record.context = -1;
+  record.error = error;
+  record.source = -1;
+  record.text = keep_text(std::move(text));
+  ring_.publish();
+}
+
+int32_t CompletionReader::keep_text(std::string text) {
+  const std::lock_guard<std::mutex> guard(texts_mutex_);
+  const int32_t number = next_text_;
+  next_text_ = next_text_ == INT32_MAX ? 0 : next_text_ + 1;
+  texts_[number] = std::move(text);
+  if (texts_.size() > kTextsKept) texts_.erase(texts_.begin());
+  return number;
+}
+
+std::string CompletionReader::take_text(int32_t number) {
+  const std::lock_guard<std::mutex> guard(texts_mutex_);
+  auto found = texts_.find(number);
+  if (found == texts_.end()) return "";
+  std::string text = std::move(found->second);
+  texts_.erase(found);
+  return text;
+}
+
+}  // namespace ofi

@@ -1,0 +1,67 @@
+// Reads a completion queue into the ring: the only caller of fi_cq_readfrom, fi_cq_readerr and fi_cq_sreadfrom.
+// One reader at a time, by try-lock: the JavaScript thread while it is awake, the engine's thread otherwise. Napi-free.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <string>
+
+#include "completion_ring.h"
+#include "fabric_abi.h"
+#include "operation.h"
+
+namespace ofi {
+
+class CompletionReader {
+ public:
+  CompletionReader(fid_cq* queue, fi_cq_format format, OperationTable& operations, CompletionRing& ring)
+      : queue_(queue), format_(format), operations_(operations), ring_(ring) {}
+  CompletionReader(const CompletionReader&) = delete;
+  CompletionReader& operator=(const CompletionReader&) = delete;
+
+  // Events that belong to no operation arrive on the EventQueue; it is read now and then, between completions.
+  void set_event_queue(fid_eq* event_queue) { event_queue_.store(event_queue, std::memory_order_release); }
+
+  bool try_lock() { return !locked_.exchange(true, std::memory_order_acquire); }
+  void unlock() { locked_.store(false, std::memory_order_release); }
+  bool is_locked() const { return locked_.load(std::memory_order_relaxed); }
+
+  // Under the lock. Reads until the queue is empty, the ring full or `max` records written; how many were.
+  uint32_t read(uint32_t max);
+  // Under the lock; sleeps in the provider until a completion comes, at most `timeout_ms`. Only for queues with a
+  // wait object that fi_cq_sread works on. wake() ends the sleep early.
+  uint32_t read_blocking(int timeout_ms);
+  // From any thread: ends a read_blocking of another thread. Does nothing where nobody sleeps.
+  void wake();
+
+  CompletionRing& ring() { return ring_; }
+
+  // The provider's text for a record's `text` number; empty where it was already taken or never there.
+  std::string take_text(int32_t number);
+
+ private:
+  uint32_t read_errors();
+  void read_event_queue();
+  void record_failure(int error, std::string text);
+  int32_t keep_text(std::string text);
+  template <typename Entry>
+  uint32_t read_batch(uint32_t max);
+  template <typename Entry>
+  void write_record(const Entry& entry, fi_addr_t source);
+
+  fid_cq* queue_;
+  fi_cq_format format_;
+  OperationTable& operations_;
+  CompletionRing& ring_;
+  std::atomic<fid_eq*> event_queue_{nullptr};
+  std::atomic<bool> locked_{false};
+  std::atomic<bool> sleeping_{false};
+  uint32_t reads_ = 0;
+  int last_failure_ = 0;
+  std::mutex texts_mutex_;
+  std::map<int32_t, std::string> texts_;
+  int32_t next_text_ = 0;
+};
+
+}  // namespace ofi

@@ -1,0 +1,17 @@
+#pragma once
+
+#include "environment.h"
+#include "fabric.h"
+
+namespace ofi {
+
+class DomainObject : public FidObject<fid_domain> {
+ public:
+  static constexpr Kind kKind = Kind::Domain;
+  DomainObject() : FidObject(kKind, "Domain") {}
+  fid_fabric* fabric = nullptr;
+};
+
+void register_domain(Napi::Object exports, Environment* environment);
+
+}  // namespace ofi

@@ -1,0 +1,67 @@
+#include "memory.h"
+
+#include "handle.h"
+
+namespace ofi {
+
+namespace {
+
+// allocateMemory(bytes): a handle, or a negative status.
+Napi::Value allocate_memory(const Napi::CallbackInfo& info) {
+  Environment& environment = Environment::of(info);
+  const double bytes = info[0].As<Napi::Number>().DoubleValue();
+  MemoryBlock* block = MemoryBlock::allocate(static_cast<size_t>(bytes));
+  if (block == nullptr) return Napi::Number::New(info.Env(), -FI_ENOMEM);
+  return Napi::Number::New(info.Env(), environment.add(std::make_shared<MemoryObject>(block)));
+}
+
+// memoryBuffer(memory): its ArrayBuffer; undefined where the runtime allows no external ones.
+Napi::Value memory_buffer(const Napi::CallbackInfo& info) {
+  auto* object = Environment::of(info).open<MemoryObject>(handle_argument(info, 0));
+  return object == nullptr ? info.Env().Undefined() : block_buffer(info.Env(), object->block.get());
+}
+
+// freeMemory(memory): gives back JavaScript's hold. Operations in flight and the ArrayBuffer keep theirs.
+Napi::Value free_memory(const Napi::CallbackInfo& info) {
+  Environment& environment = Environment::of(info);
+  const std::shared_ptr<Object> object = environment.any(handle_argument(info, 0));
+  if (object == nullptr || object->kind != Kind::Memory) return Napi::Number::New(info.Env(), kClosed);
+  if (!object->dependants().empty()) return Napi::Number::New(info.Env(), kBusy);
+  object->phase = Phase::Closed;
+  object->after_close();
+  environment.remove(object);
+  return Napi::Number::New(info.Env(), kOk);
+}
+
+Napi::Value live_blocks(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(MemoryBlock::live_blocks()));
+}
+
+Napi::Value registers(const Napi::CallbackInfo& info) {
+  return block_buffer(info.Env(), Environment::of(info).registers_block());
+}
+
+}  // namespace
+
+Napi::Value block_buffer(Napi::Env env, MemoryBlock* block) {
+  block->retain();
+  napi_value buffer = nullptr;
+  const napi_status status = napi_create_external_arraybuffer(
+      env, block->data(), block->size(), [](napi_env, void*, void* hint) { static_cast<MemoryBlock*>(hint)->release(); },
+      block, &buffer);
+  if (status != napi_ok) {
+    block->release();
+    return env.Undefined();
+  }
+  return Napi::Value(env, buffer);
+}
+
+void register_memory(Napi::Object exports, Environment* environment) {
+  define(exports, "allocateMemory", allocate_memory, environment);
+  define(exports, "memoryBuffer", memory_buffer, environment);
+  define(exports, "freeMemory", free_memory, environment);
+  define(exports, "liveBlocks", live_blocks, environment);
+  define(exports, "registers", registers, environment);
+}
+
+}  // namespace ofi

@@ -1,0 +1,41 @@
+#include "memory_block.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace ofi {
+
+namespace {
+std::atomic<int64_t> live{0};
+}  // namespace
+
+MemoryBlock* MemoryBlock::allocate(size_t bytes) {
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t wanted = std::max<size_t>(bytes, 1);
+  if (wanted > SIZE_MAX - page) return nullptr;
+  const size_t mapped = (wanted + page - 1) / page * page;
+  // Whole pages of its own: a registered page that the malloc heap shares would be lost to a forked child
+  // (MADV_DONTFORK), and registration works on pages.
+  void* data = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (data == MAP_FAILED) return nullptr;
+  live.fetch_add(1, std::memory_order_relaxed);
+  return new MemoryBlock(static_cast<uint8_t*>(data), bytes, mapped);
+}
+
+void MemoryBlock::release() {
+  if (references_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  munmap(data_, mapped_);
+  live.fetch_sub(1, std::memory_order_relaxed);
+  delete this;
+}
+
+void MemoryBlock::remove_descriptor(const void* domain) {
+  auto is_of_domain = [domain](const Descriptor& entry) { return entry.domain == domain; };
+  descriptors_.erase(std::remove_if(descriptors_.begin(), descriptors_.end(), is_of_domain), descriptors_.end());
+}
+
+int64_t MemoryBlock::live_blocks() { return live.load(std::memory_order_relaxed); }
+
+}  // namespace ofi

@@ -1,0 +1,81 @@
+// Page-aligned memory that a NIC may touch. Counted, so that it outlives whoever still uses it: the JavaScript buffer
+// that shows it, each operation in flight, and each registration hold one reference. Napi-free.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace ofi {
+
+class MemoryBlock {
+ public:
+  // Returns null where the kernel has no memory. Starts with one reference, the caller's.
+  static MemoryBlock* allocate(size_t bytes);
+
+  void retain() { references_.fetch_add(1, std::memory_order_relaxed); }
+  // Unmaps the memory when the last reference is gone. Callable on any thread.
+  void release();
+
+  uint8_t* data() const { return data_; }
+  size_t size() const { return size_; }
+  bool contains(uint64_t offset, uint64_t length) const { return offset <= size_ && length <= size_ - offset; }
+
+  // Local descriptors (fi_mr_desc) by domain, for providers that ask for FI_MR_LOCAL. Changed and read by the one
+  // thread that owns the environment.
+  void add_descriptor(const void* domain, void* descriptor) { descriptors_.push_back({domain, descriptor}); }
+  void remove_descriptor(const void* domain);
+  void* descriptor(const void* domain) const {
+    for (const auto& entry : descriptors_)
+      if (entry.domain == domain) return entry.descriptor;
+    return nullptr;
+  }
+
+  // How many blocks exist in this process: for leak tests.
+  static int64_t live_blocks();
+
+ private:
+  struct Descriptor {
+    const void* domain;
+    void* descriptor;
+  };
+  MemoryBlock(uint8_t* data, size_t size, size_t mapped) : data_(data), size_(size), mapped_(mapped) {}
+  ~MemoryBlock() = default;
+
+  uint8_t* data_;
+  size_t size_;
+  size_t mapped_;
+  std::atomic<uint32_t> references_{1};
+  std::vector<Descriptor> descriptors_;
+};
+
+// Owns one reference.
+class BlockReference {
+ public:
+  BlockReference() = default;
+  explicit BlockReference(MemoryBlock* adopted) : block_(adopted) {}
+  BlockReference(const BlockReference&) = delete;
+  BlockReference& operator=(const BlockReference&) = delete;
+  BlockReference(BlockReference&& other) noexcept : block_(other.block_) { other.block_ = nullptr; }
+  BlockReference& operator=(BlockReference&& other) noexcept {
+    if (this != &other) {
+      reset();
+      block_ = other.block_;
+      other.block_ = nullptr;
+    }
+    return *this;
+  }
+  ~BlockReference() { reset(); }
+  void reset() {
+    if (block_ != nullptr) block_->release();
+    block_ = nullptr;
+  }
+  MemoryBlock* get() const { return block_; }
+  explicit operator bool() const { return block_ != nullptr; }
+
+ private:
+  MemoryBlock* block_ = nullptr;
+};
+
+}  // namespace ofi

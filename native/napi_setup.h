@@ -1,0 +1,4 @@
+// The only file that includes napi.
+#pragma once
+
+#include <napi.h>

@@ -1,0 +1,245 @@
+#include "progress.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <mutex>
+#include <set>
+
+namespace ofi {
+
+namespace {
+
+constexpr uint64_t kShortestPause = 10'000;
+// How long the loop may go without reading before the thread takes its place.
+constexpr uint64_t kAwayTick = 1'000'000;
+// The thread's tick grows to this while there is nothing for it to do.
+constexpr uint64_t kIdleTick = 8'000'000;
+constexpr uint32_t kThreadBatch = 256;
+// Spins that found nothing in a row, after which spinning is off; it is tried again once in so many calls.
+constexpr uint32_t kMissesAllowed = 8;
+constexpr uint32_t kSpinsSkipped = 64;
+// How often fi_trywait may refuse in a row while nothing is there to read, before the wait fd is not trusted.
+constexpr uint32_t kRefusalsAllowed = 64;
+// The loop stays awake for this many spins after the last activity.
+constexpr uint64_t kAwakeSpins = 10;
+
+std::mutex engines_mutex;
+std::set<Engine*>& engines() {
+  // Never destroyed: an exit handler uses it after static destructors may have run.
+  static auto* all = new std::set<Engine*>();
+  return *all;
+}
+
+}  // namespace
+
+Engine::Engine(CompletionReader& reader, fid_fabric* fabric, fid_cq* queue, int wait_fd, const EngineOptions& options,
+               std::function<void()> wake)
+    : reader_(reader), fabric_(fabric), queue_(queue), wait_fd_(wait_fd), options_(options), wake_(std::move(wake)) {}
+
+Engine::~Engine() { stop(0); }
+
+void Engine::start() {
+  // Read once, at once: EFA posts its receive buffers on the first read.
+  if (reader_.try_lock()) {
+    reader_.read(1);
+    reader_.unlock();
+  }
+  if (options_.mode == EngineMode::Inline) return;
+  stop_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  finished_.store(false);
+  thread_ = std::thread([this] { run(); });
+  const std::lock_guard<std::mutex> guard(engines_mutex);
+  engines().insert(this);
+}
+
+bool Engine::stop(uint32_t bound_ms) {
+  if (!thread_.joinable()) return finished_.load();
+  stopping_.store(true);
+  sleeper_.nudge();
+  reader_.wake();
+  const uint64_t one = 1;
+  if (write(stop_fd_, &one, sizeof(one)) < 0) { /* full already: it is awake */
+  }
+  const uint64_t deadline = monotonic_ns() + static_cast<uint64_t>(bound_ms) * 1'000'000U;
+  // Bounded: a provider call that never returns must not hang the process. 0 waits for ever, for owners whose
+  // memory the thread uses.
+  while (bound_ms != 0 && !finished_.load() && monotonic_ns() < deadline) {
+    reader_.wake();
+    usleep(50);
+  }
+  const std::lock_guard<std::mutex> guard(engines_mutex);
+  engines().erase(this);
+  if (bound_ms != 0 && !finished_.load()) {
+    thread_.detach();
+    return false;
+  }
+  thread_.join();
+  close(stop_fd_);
+  stop_fd_ = -1;
+  return true;
+}
+
+void Engine::stop_all(uint32_t bound_ms) {
+  std::set<Engine*> all;
+  {
+    const std::lock_guard<std::mutex> guard(engines_mutex);
+    all = engines();
+  }
+  for (Engine* engine : all) engine->stop(bound_ms);
+}
+
+// ---- the loop's side
+
+bool Engine::spin(uint64_t budget_ns, uint64_t* spent_ns) {
+  const uint64_t start = monotonic_ns();
+  uint64_t now = start;
+  bool found = false;
+  while (!found && now - start < budget_ns) {
+    for (int i = 0; i < 8 && !found; ++i) {
+      if (reader_.try_lock()) {
+        reader_.read(kThreadBatch);
+        reader_.unlock();
+      }
+      found = reader_.ring().available() != 0;
+    }
+    now = monotonic_ns();
+  }
+  *spent_ns = now - start;
+  return found;
+}
+
+uint32_t Engine::poll(uint32_t spin_ns, TurnBudget* budget) {
+  loop_reads_.fetch_add(1, std::memory_order_relaxed);
+  asleep_.store(false, std::memory_order_relaxed);
+  CompletionRing& ring = reader_.ring();
+  if (options_.mode == EngineMode::Thread && spin_ns == 0) return ring.available();
+  if (budget != nullptr && budget->records_left == 0) return ring.available();
+  if (reader_.try_lock()) {
+    reader_.read(budget != nullptr ? budget->records_left : kThreadBatch);
+    reader_.unlock();
+  } else {
+    reader_.wake();
+  }
+  uint32_t available = ring.available();
+  if (available == 0 && spin_ns != 0 && budget != nullptr && budget->spin_ns_left != 0) {
+    if (misses_ >= kMissesAllowed && ++skipped_spins_ % kSpinsSkipped != 0) return 0;
+    uint64_t spent = 0;
+    misses_ = spin(std::min<uint64_t>(spin_ns, budget->spin_ns_left), &spent) ? 0 : misses_ + 1;
+    if (misses_ != 0) ++spins_missed_;
+    budget->spin_ns_left -= std::min(spent, budget->spin_ns_left);
+    available = ring.available();
+  }
+  if (available != 0) {
+    ++activity_;
+    if (budget != nullptr) budget->records_left -= std::min(available, budget->records_left);
+  }
+  return available;
+}
+
+bool Engine::wait_is_armed() {
+  fid* fids[1] = {&queue_->fid};
+  return fi_trywait(fabric_, fids, 1) == 0;
+}
+
+void Engine::hand_over() {
+  asleep_.store(true, std::memory_order_seq_cst);
+  hand_overs_.fetch_add(1, std::memory_order_seq_cst);
+  // A thread in a long pause is told; one in a short pause finds out soon enough without a system call.
+  if (sleeper_.pause_ns() > kShortestPause * 4) sleeper_.nudge();
+}
+
+Rest Engine::before_sleep(uint64_t now_ns) {
+  if (poll(0, nullptr) != 0) return Rest::HasRecords;
+  if (options_.mode == EngineMode::Thread) return Rest::Sleep;
+  if (activity_ != activity_seen_) {
+    activity_seen_ = activity_;
+    awake_until_ns_ = now_ns + options_.spin_ns * kAwakeSpins;
+  }
+  if (now_ns < awake_until_ns_) return Rest::StayAwake;
+  if (loop_watches_fd()) {
+    if (wait_is_armed()) {
+      refusals_to_sleep_ = 0;
+      return Rest::Sleep;
+    }
+    // fi_trywait refuses where there is something to read; rxm tells everything so.
+    if (poll(0, nullptr) != 0) return Rest::HasRecords;
+    if (++refusals_to_sleep_ < kRefusalsAllowed) return Rest::StayAwake;
+    // It refuses for ever: sleep anyway, and let the thread (or a timer) look.
+  }
+  if (options_.mode == EngineMode::Inline) return Rest::SleepTimed;
+  hand_over();
+  return Rest::Sleep;
+}
+
+// ---- the thread's side
+
+uint32_t Engine::read_as_thread() {
+  if (!reader_.try_lock()) return 0;
+  const uint32_t got = reader_.read(kThreadBatch);
+  reader_.unlock();
+  if (got != 0) thread_reads_.fetch_add(got, std::memory_order_relaxed);
+  return got;
+}
+
+void Engine::rest_as_thread(uint64_t interval_ns) {
+  const bool in_charge = options_.mode == EngineMode::Thread || asleep_.load(std::memory_order_seq_cst);
+  if (!in_charge || options_.sleep_by == SleepBy::Backoff || interval_ns <= kShortestPause * 4) {
+    sleeper_.sleep(interval_ns);
+    return;
+  }
+  if (options_.sleep_by == SleepBy::WaitFd) {
+    if (!wait_is_armed()) {
+      sleeper_.sleep(kShortestPause);  // bounded: an fd that refuses for ever must not burn a core
+      return;
+    }
+    pollfd fds[2] = {{wait_fd_, POLLIN, 0}, {stop_fd_, POLLIN, 0}};
+    ::poll(fds, 2, static_cast<int>(kIdleTick / 1'000'000));
+    return;
+  }
+  if (!reader_.try_lock()) {
+    sleeper_.sleep(kShortestPause);
+    return;
+  }
+  const uint32_t got = reader_.read_blocking(std::max(1, static_cast<int>(options_.max_sleep_ns / 1'000'000)));
+  reader_.unlock();
+  if (got != 0) wake_();
+}
+
+void Engine::run() {
+  // Signals are the main thread's.
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, nullptr);
+  pthread_setname_np(pthread_self(), "libfabric");
+  // Pauses of 10 µs are meant: the kernel's default slack is 50 µs.
+  prctl(PR_SET_TIMERSLACK, 1'000UL, 0, 0, 0);
+  uint64_t interval = kAwayTick;
+  uint64_t reads_seen = 0;
+  uint64_t hand_overs_seen = 0;
+  while (!stopping_.load(std::memory_order_relaxed)) {
+    const bool in_charge = options_.mode == EngineMode::Thread || !options_.loop_tells || asleep_.load();
+    const uint64_t hand_overs = hand_overs_.load(std::memory_order_seq_cst);
+    const uint64_t reads = loop_reads_.load(std::memory_order_relaxed);
+    const bool loop_is_away = reads == reads_seen;
+    const uint32_t got = in_charge || loop_is_away ? read_as_thread() : 0;
+    if (got != 0) wake_();
+    if (got != 0 || hand_overs != hand_overs_seen) {
+      interval = kShortestPause;
+    } else if (!in_charge && !loop_is_away) {
+      interval = kAwayTick;
+    } else {
+      interval = std::min<uint64_t>(interval * 2, in_charge ? options_.max_sleep_ns : kIdleTick);
+    }
+    reads_seen = reads;
+    hand_overs_seen = hand_overs;
+    rest_as_thread(interval);
+  }
+  finished_.store(true, std::memory_order_release);
+}
+
+}  // namespace ofi

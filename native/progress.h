@@ -1,0 +1,122 @@
+// The progress engine: makes sure that somebody reads the completion queue. The environment's thread ("the loop") reads
+// while it is awake; the engine's own thread takes over while the loop is asleep without a file descriptor to wake it,
+// or away computing. Napi-free; loop_watch.cc and completion_queue.cc drive it from the loop.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <thread>
+
+#include "completion_reader.h"
+#include "sleeper.h"
+
+namespace ofi {
+
+enum class EngineMode : uint8_t { Auto, Inline, Thread };
+
+// How a sleeper learns that there is something to read.
+enum class SleepBy : uint8_t {
+  WaitFd,   // the queue's file descriptor, fi_trywait before every sleep
+  Sread,    // fi_cq_sread on the engine's thread
+  Backoff,  // looking again after a growing pause
+};
+
+struct EngineOptions {
+  EngineMode mode = EngineMode::Auto;
+  SleepBy sleep_by = SleepBy::Backoff;
+  uint32_t spin_ns = 20'000;
+  uint32_t max_sleep_ns = 1'000'000;
+  // Whether the environment has a loop watch. Without one nobody tells when the loop goes to sleep, so the thread
+  // always reads.
+  bool loop_tells = true;
+};
+
+// What the loop may spend on reading before it must turn, over all engines of an environment.
+struct TurnBudget {
+  uint64_t spin_ns_left = 0;
+  uint32_t records_left = 0;
+  void refill() {
+    spin_ns_left = 100'000;
+    records_left = 1024;
+  }
+};
+
+enum class Rest : uint8_t {
+  HasRecords,  // JavaScript has something to do
+  StayAwake,   // turn the loop again without sleeping
+  Sleep,       // something will wake the loop
+  SleepTimed,  // nothing will: look again after max_sleep
+};
+
+class Engine {
+ public:
+  // The fabric and fd are for WaitFd. `wake` is called on the engine's thread, and must not block.
+  Engine(CompletionReader& reader, fid_fabric* fabric, fid_cq* queue, int wait_fd, const EngineOptions& options,
+         std::function<void()> wake);
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+  ~Engine();
+
+  void start();
+  // Idempotent. After it returned no thread of the engine is in libfabric. False if the thread did not come back
+  // from the provider in time; it is then left to itself and nothing it uses may be freed.
+  bool stop(uint32_t bound_ms);
+
+  // The loop: reads and returns how many records are in the ring. Spins up to `spin_ns` for the first one, within the
+  // budget of the loop's turn.
+  uint32_t poll(uint32_t spin_ns, TurnBudget* budget);
+  // The loop is about to block.
+  Rest before_sleep(uint64_t now_ns);
+  // Something was posted: stay awake for its completion.
+  void note_activity() { ++activity_; }
+
+  const EngineOptions& options() const { return options_; }
+  int wait_fd() const { return wait_fd_; }
+  // Whether the loop itself watches the wait fd.
+  bool loop_watches_fd() const {
+    return options_.sleep_by == SleepBy::WaitFd && options_.mode != EngineMode::Thread && options_.loop_tells;
+  }
+  uint64_t thread_reads() const { return thread_reads_.load(std::memory_order_relaxed); }
+  uint64_t loop_spins_missed() const { return spins_missed_; }
+
+  // At process exit: stops every engine of the process.
+  static void stop_all(uint32_t bound_ms);
+
+ private:
+  void run();
+  uint32_t read_as_thread();
+  void rest_as_thread(uint64_t interval_ns);
+  bool spin(uint64_t budget_ns, uint64_t* spent_ns);
+  bool wait_is_armed();
+  void hand_over();
+
+  CompletionReader& reader_;
+  fid_fabric* fabric_;
+  fid_cq* queue_;
+  int wait_fd_;
+  int stop_fd_ = -1;
+  EngineOptions options_;
+  std::function<void()> wake_;
+
+  // The loop's own.
+  uint64_t activity_ = 0;
+  uint64_t activity_seen_ = 0;
+  uint64_t awake_until_ns_ = 0;
+  uint32_t misses_ = 0;
+  uint32_t skipped_spins_ = 0;
+  uint32_t refusals_to_sleep_ = 0;
+  uint64_t spins_missed_ = 0;
+
+  // Shared with the thread.
+  std::atomic<bool> asleep_{false};
+  std::atomic<uint64_t> hand_overs_{0};
+  std::atomic<uint64_t> loop_reads_{0};
+  std::atomic<uint64_t> thread_reads_{0};
+  std::atomic<bool> stopping_{false};
+  std::atomic<bool> finished_{true};
+  Sleeper sleeper_;
+  std::thread thread_;
+};
+
+}  // namespace ofi

@@ -1,0 +1,96 @@
+// fi_cq(3): completions of operations.
+import { Completions } from './completion.js';
+import { FI_CQ_FORMAT_DATA, FI_CQ_FORMAT_TAGGED, FI_WAIT_NONE } from './constants.js';
+import { Domain } from './domain.js';
+import { check, checkInteger, closedError, rangeError, typeError } from './errors.js';
+import { addon } from './library.js';
+import { enumName, enumValue } from './names.js';
+import { FabricObject, opened } from './object.js';
+
+export interface CompletionQueueOptions {
+  /**
+   * How many operations may be in flight on the queue; a power of two; default 1024. Contexts are the whole numbers
+   * below it, and the queue cannot overrun.
+   */
+  capacity?: number;
+  /** 'FI_CQ_FORMAT_TAGGED' (default) or 'FI_CQ_FORMAT_DATA', which some providers without tagged messages ask for. */
+  format?: 'FI_CQ_FORMAT_TAGGED' | 'FI_CQ_FORMAT_DATA';
+  /** A C name or number of enum fi_wait_obj; default FI_WAIT_NONE. */
+  waitObject?: string | number;
+}
+
+/** A completion queue (fi_cq(3)). Somebody must read it: data moves only then. */
+export class CompletionQueue extends FabricObject {
+  /** How many operations may be in flight. */
+  readonly capacity: number;
+  /** The wait object that was granted: a C name of enum fi_wait_obj. */
+  readonly waitObject: string;
+  /** The file descriptor that tells of completions (FI_GETWAIT); -1 where there is none. */
+  readonly waitFd: number;
+  /** What the last read() found; the same object every time. */
+  readonly completions: Completions;
+  readonly #addon = addon();
+  readonly #open: number;
+
+  private constructor(handle: number, domain: Domain, capacity: number) {
+    super(handle, 'CompletionQueue', [domain]);
+    this.capacity = capacity;
+    this.#open = handle;
+    const memory = this.#addon.completionQueueMemory(handle);
+    const wait = this.#addon.completionQueueWait(handle);
+    if (memory === undefined || wait === undefined) throw closedError('the CompletionQueue');
+    this.completions = new Completions(memory);
+    this.waitObject = enumName('waitObject', wait.object);
+    this.waitFd = wait.fd;
+  }
+
+  /**
+   * `fi_cq_open(3)`: opens a completion queue.
+   *
+   * @throws FabricError FI_ENOSYS where the provider lacks the wait object or the format.
+   */
+  static async open(domain: Domain, options: CompletionQueueOptions = {}): Promise<CompletionQueue> {
+    if (!(domain instanceof Domain)) throw typeError('domain', domain, 'a Domain');
+    const capacity = checkInteger('options.capacity', options.capacity ?? 1024, 8, 1 << 20);
+    if ((capacity & (capacity - 1)) !== 0) throw rangeError('options.capacity', capacity, 'a power of two');
+    const format = options.format === 'FI_CQ_FORMAT_DATA' ? FI_CQ_FORMAT_DATA : FI_CQ_FORMAT_TAGGED;
+    const wait = enumValue('waitObject', options.waitObject ?? FI_WAIT_NONE, 'options.waitObject');
+    const about = `wait object ${enumName('waitObject', wait)}`;
+    const answer = addon().openCompletionQueue(domain.handle, capacity, format, wait);
+    return new CompletionQueue(await opened(answer, 'fi_cq_open', about), domain, capacity);
+  }
+
+  /**
+   * `fi_cq_readfrom(3)` and `fi_cq_readerr(3)`: makes progress and reads what has completed, good and bad, into
+   * `completions`, whose earlier content is forgotten. Never blocks: at most it spins for the time given.
+   *
+   * @param max - At most so many are shown; the others come with the next call. Default: all.
+   * @param spinMicroseconds - How long to look again while there is nothing; default 0.
+   * @returns How many there are.
+   */
+  read(max = this.capacity, spinMicroseconds = 0): number {
+    return this.#read(max, spinMicroseconds, 0);
+  }
+
+  /** @internal As read(), within the budget of the loop's turn (Engine). */
+  readWithinBudget(spinMicroseconds: number): number {
+    return this.#read(this.capacity, spinMicroseconds, 1);
+  }
+
+  #read(max: number, spinMicroseconds: number, budgeted: number): number {
+    const { completions } = this;
+    const found = this.#addon.pollQueue(this.#open, completions.count, spinMicroseconds, budgeted);
+    if (found < 0) {
+      check(found, 'fi_cq_readfrom', 'the CompletionQueue');
+      return 0;
+    }
+    completions.advance(found);
+    if (found > max) completions.limit(max);
+    return completions.count;
+  }
+
+  /** `fi_cq_strerror(3)`: the provider's words for a failed completion of the last read; each can be taken once. */
+  errorText(index: number): string {
+    return addon().completionText(this.handle, this.completions.text(index));
+  }
+}

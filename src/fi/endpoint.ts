@@ -1,0 +1,212 @@
+// fi_endpoint(3): what sends and receives.
+import { AddressVector } from './address-vector.js';
+import { CompletionQueue } from './completion-queue.js';
+import { FI_RECV, FI_TRANSMIT } from './constants.js';
+import { Domain } from './domain.js';
+import { STATUS_AGAIN, STATUS_CLOSED, check, closedError, statusError, typeError } from './errors.js';
+import { EventQueue } from './event-queue.js';
+import { nativeInfo } from './fabric.js';
+import type { Info } from './info.js';
+import { addon } from './library.js';
+import type { Memory } from './memory.js';
+import { FabricObject, opened } from './object.js';
+import { registers } from './registers.js';
+
+/** @internal Flags of the data calls, as native/message.h numbers them. */
+export const POST_IMMEDIATE = 1;
+export const POST_TRANSMIT_COMPLETE = 2;
+export const POST_DELIVERY_COMPLETE = 4;
+
+/** How a send completes, and what travels with it. */
+export interface SendFlags {
+  /** Remote CQ data, up to the domain's immediateSize bytes (FI_REMOTE_CQ_DATA). */
+  immediate?: bigint;
+  /** 'transmit': FI_TRANSMIT_COMPLETE; 'delivery': FI_DELIVERY_COMPLETE; default: the endpoint's own level. */
+  completion?: 'transmit' | 'delivery';
+}
+
+function postFlags(options: SendFlags | undefined): number {
+  if (options === undefined) return 0;
+  let flags = 0;
+  if (options.immediate !== undefined) {
+    flags |= POST_IMMEDIATE;
+    registers().wide[0] = options.immediate;
+  }
+  if (options.completion === 'transmit') flags |= POST_TRANSMIT_COMPLETE;
+  if (options.completion === 'delivery') flags |= POST_DELIVERY_COMPLETE;
+  return flags;
+}
+
+/**
+ * A connectionless reliable endpoint (FI_EP_RDM, fi_endpoint(3)).
+ *
+ * Data operations are synchronous and never block: true when the provider accepted the operation, false when it has no
+ * room now (-FI_EAGAIN): read the CompletionQueue and try again. `context` is a whole number below the queue's
+ * capacity that is not in flight; it comes back with the completion. `memory`, `offset` and `length` name the bytes,
+ * which belong to the provider until then.
+ */
+export class Endpoint extends FabricObject {
+  readonly info: Info;
+  readonly #addon = addon();
+  readonly #open: number;
+  #bound: FabricObject[] = [];
+  #dropped: readonly number[] = [];
+
+  private constructor(handle: number, domain: Domain, info: Info) {
+    super(handle, 'Endpoint', [domain]);
+    this.info = info;
+    this.#open = handle;
+  }
+
+  /** `fi_endpoint(3)`: opens an endpoint; bind and enable it before use. */
+  static async open(domain: Domain, info: Info): Promise<Endpoint> {
+    if (!(domain instanceof Domain)) throw typeError('domain', domain, 'a Domain');
+    const handle = await opened(addon().openEndpoint(domain.handle, nativeInfo(info)), 'fi_endpoint', info.provider);
+    return new Endpoint(handle, domain, info);
+  }
+
+  /**
+   * `fi_ep_bind(3)`: binds a queue or an address vector. It cannot be closed before the endpoint.
+   *
+   * @param flags - For a CompletionQueue FI_TRANSMIT, FI_RECV, or both, which is the default; otherwise 0n.
+   */
+  bind(other: AddressVector | CompletionQueue | EventQueue, flags?: bigint): void {
+    const isQueue = other instanceof CompletionQueue;
+    if (!isQueue && !(other instanceof AddressVector) && !(other instanceof EventQueue))
+      throw typeError('other', other, 'an AddressVector, a CompletionQueue or an EventQueue');
+    const bits = flags ?? (isQueue ? FI_TRANSMIT | FI_RECV : 0n);
+    check(addon().bindEndpoint(this.handle, other.handle, bits), 'fi_ep_bind');
+    this.#bound.push(other);
+  }
+
+  /**
+   * `fi_enable(3)`: makes the endpoint ready, off the JavaScript thread.
+   *
+   * @throws FabricError FI_ENOCQ where a CompletionQueue or the AddressVector is not bound.
+   */
+  async enable(): Promise<void> {
+    check(await addon().enableEndpoint(this.handle), 'fi_enable', this.info.provider);
+  }
+
+  /** `fi_getname(3)`: the endpoint's address, for the AddressVector of a peer. Final after enable(). */
+  getName(): Uint8Array {
+    const result = addon().endpointName(this.handle);
+    if (typeof result === 'number') throw statusError(result, 'fi_getname');
+    return result;
+  }
+
+  /** Which groups of calls the provider has: a missing one is refused with ERR_FABRIC_UNSUPPORTED. */
+  get calls(): { messages: boolean; tagged: boolean; cancel: boolean } {
+    const bits = check(addon().endpointCalls(this.handle), 'endpoint');
+    return { messages: (bits & 1) !== 0, tagged: (bits & 2) !== 0, cancel: (bits & 4) !== 0 };
+  }
+
+  #answer(status: number, call: string): boolean {
+    if (status === 0) return true;
+    if (status === STATUS_AGAIN) return false;
+    if (status === STATUS_CLOSED) throw closedError('the Endpoint or the Memory, or the Endpoint is not enabled: it');
+    throw statusError(status, call);
+  }
+
+  /** `fi_send(3)`, `fi_senddata(3)` or `fi_sendmsg(3)`: sends a message. */
+  send(memory: Memory, offset: number, length: number, peer: number, context: number, options?: SendFlags): boolean {
+    const flags = postFlags(options);
+    const status = this.#addon.send(this.#open, context, memory.handle, offset, length, peer, flags);
+    return status === 0 || this.#answer(status, 'fi_send');
+  }
+
+  /** `fi_inject(3)` or `fi_injectdata(3)`: sends up to info.injectSize bytes, reusable at once, without a completion. */
+  inject(memory: Memory, offset: number, length: number, peer: number, options?: SendFlags): boolean {
+    const status = this.#addon.inject(this.#open, memory.handle, offset, length, peer, postFlags(options));
+    return status === 0 || this.#answer(status, 'fi_inject');
+  }
+
+  /** `fi_recv(3)`: posts a buffer for the next message, from `peer` or, by default, from anybody (FI_ADDR_UNSPEC). */
+  recv(memory: Memory, offset: number, length: number, context: number, peer = -1): boolean {
+    const status = this.#addon.recv(this.#open, context, memory.handle, offset, length, peer);
+    return status === 0 || this.#answer(status, 'fi_recv');
+  }
+
+  /** `fi_tsend(3)`, `fi_tsenddata(3)` or `fi_tsendmsg(3)`: sends a tagged message. */
+  sendTagged(
+    memory: Memory,
+    offset: number,
+    length: number,
+    peer: number,
+    tag: bigint,
+    context: number,
+    options?: SendFlags,
+  ): boolean {
+    const flags = postFlags(options);
+    registers().wide[1] = tag;
+    const status = this.#addon.sendTagged(this.#open, context, memory.handle, offset, length, peer, flags);
+    return status === 0 || this.#answer(status, 'fi_tsend');
+  }
+
+  /** `fi_tinject(3)` or `fi_tinjectdata(3)`: as inject(), with a tag. */
+  injectTagged(
+    memory: Memory,
+    offset: number,
+    length: number,
+    peer: number,
+    tag: bigint,
+    options?: SendFlags,
+  ): boolean {
+    const flags = postFlags(options);
+    registers().wide[1] = tag;
+    const status = this.#addon.injectTagged(this.#open, memory.handle, offset, length, peer, flags);
+    return status === 0 || this.#answer(status, 'fi_tinject');
+  }
+
+  /**
+   * `fi_trecv(3)`: posts a buffer for the next message whose tag equals `tag` in all bits that `ignore` has not set.
+   *
+   * @param ignore - Default 0n: the whole tag must match.
+   */
+  recvTagged(
+    memory: Memory,
+    offset: number,
+    length: number,
+    tag: bigint,
+    context: number,
+    ignore = 0n,
+    peer = -1,
+  ): boolean {
+    const { wide } = registers();
+    wide[1] = tag;
+    wide[2] = ignore;
+    const status = this.#addon.recvTagged(this.#open, context, memory.handle, offset, length, peer);
+    return status === 0 || this.#answer(status, 'fi_trecv');
+  }
+
+  /**
+   * `fi_cancel(3)`: asks for an operation in flight to end with FI_ECANCELED. Its completion still comes, with that or
+   * with the success that won the race.
+   *
+   * @returns Whether the provider took the request; false where nothing with this context is in flight.
+   * @throws FabricError ERR_FABRIC_UNSUPPORTED where the provider cannot cancel.
+   */
+  cancel(context: number, kind: 'receive' | 'send' = 'receive'): boolean {
+    const status = this.#addon.cancel(this.#open, context, kind === 'receive' ? 1 : 0);
+    if (status === -38) throw statusError(-10005, 'fi_cancel');
+    return status === 0 || (status === -2 ? false : this.#answer(status, 'fi_cancel'));
+  }
+
+  /** After close(): contexts of the operations that the provider dropped without a completion, which nobody else tells. */
+  get dropped(): readonly number[] {
+    return this.#dropped;
+  }
+
+  /** @internal The addon's handle, for calls that check it themselves. */
+  get rawHandle(): number {
+    return this.#open;
+  }
+
+  protected override async startClose(handle: number): Promise<number> {
+    const answer = addon().closeEndpoint(handle);
+    if (!('dropped' in answer)) return answer;
+    const status = await answer.closing;
+    if (status === 0) this.#dropped = answer.dropped();
+    return status;
+  }
+}

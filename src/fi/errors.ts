@@ -1,0 +1,251 @@
+// The only file that builds errors. Codes are stable, messages are not.
+import { loadAddon } from '../native.js';
+import { errnoName } from './errno.js';
+
+/** Codes of this package's own; every other code is the C name of an fi_errno, such as FI_ENOMEM (fi_errno(3)). */
+export type FabricErrorCode =
+  | 'ERR_FABRIC_CLOSED'
+  | 'ERR_FABRIC_BUSY'
+  | 'ERR_FABRIC_UNSUPPORTED'
+  | 'ERR_FABRIC_UNAVAILABLE'
+  | 'ERR_FABRIC_ENVIRONMENT'
+  | 'ERR_FABRIC_TIMEOUT'
+  | 'ERR_FABRIC_ADDRESS'
+  | (string & {});
+
+/** A call into libfabric that failed, or that this package refused to make. */
+export class FabricError extends Error {
+  override readonly name: string = 'FabricError';
+  /** A stable code: the C name of the fi_errno, or one of ERR_FABRIC_*. */
+  readonly code: FabricErrorCode;
+  /** The positive fi_errno; 0 where libfabric was not called. */
+  readonly errno: number;
+  /** The C call that failed, or undefined where none was made. */
+  readonly call: string | undefined;
+
+  constructor(message: string, code: FabricErrorCode, errno = 0, call?: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+    this.errno = errno;
+    this.call = call;
+  }
+}
+
+/** What a failed completion says (fi_cq_readerr(3)). */
+export interface CompletionFailure {
+  errno: number;
+  providerErrno: number;
+  providerMessage: string;
+  operation: string;
+  peer?: string | undefined;
+  length: number;
+  tag?: bigint | undefined;
+}
+
+/** An operation that was accepted and then failed: the error entry of its completion (fi_cq_readerr(3)). */
+export class CompletionError extends FabricError {
+  override readonly name = 'CompletionError';
+  /** The provider's own error number (fi_cq_err_entry.prov_errno). */
+  readonly providerErrno: number;
+  /** The provider's own words (fi_cq_strerror). */
+  readonly providerMessage: string;
+  /** 'send', 'recv', 'sendTagged', 'recvTagged', or 'unknown' for an injected message. */
+  readonly operation: string;
+  /** The contact of the other side, where it is known. */
+  readonly peer: string | undefined;
+  /** Bytes of the operation. */
+  readonly length: number;
+  readonly tag: bigint | undefined;
+
+  constructor(failure: CompletionFailure) {
+    const { errno, providerErrno, providerMessage, operation, peer, length, tag } = failure;
+    const to = peer === undefined ? '' : `, peer ${peer}`;
+    super(
+      `${operation} of ${String(length)} bytes failed: ${textOf(errno)} (${errnoName(errno)}); the provider says ` +
+        `"${providerMessage}" (${String(providerErrno)})${to}`,
+      errnoName(errno),
+      errno,
+      'fi_cq_readerr',
+    );
+    this.providerErrno = providerErrno;
+    this.providerMessage = providerMessage;
+    this.operation = operation;
+    this.peer = peer;
+    this.length = length;
+    this.tag = tag;
+  }
+}
+
+// The addon's own refusals, as native/status.h numbers them.
+export const STATUS_CLOSED = -10001;
+export const STATUS_OUT_OF_RANGE = -10002;
+export const STATUS_CONTEXT_BUSY = -10003;
+export const STATUS_NO_SUCH_PEER = -10004;
+export const STATUS_UNSUPPORTED = -10005;
+export const STATUS_BUSY = -10006;
+export const STATUS_UNAVAILABLE = -10007;
+export const STATUS_NOT_BOUND = -10008;
+/** -FI_EAGAIN: no room now, or nothing there. A plain value everywhere, never an error. */
+export const STATUS_AGAIN = -11;
+
+function textOf(errno: number): string {
+  const loaded = loadAddon();
+  const text = loaded.addon?.errorText(errno) ?? '';
+  return text === '' ? `error ${String(errno)}` : text;
+}
+
+/** What a caller may do about an errno, where there is something to say. */
+const remedies: Readonly<Record<number, string>> = {
+  12: 'memory may be short, or locked memory limited: see `ulimit -l`',
+  13: 'check the permissions of the device files in /dev/infiniband',
+  28: 'free space in /dev/shm, or give the container more (docker run --shm-size)',
+  61: 'no provider matches: explain() says what refuses each one',
+  98: 'the address is in use: choose another service (port), or none',
+  99: 'the address is not one of this host: give `node` an address that `ip addr` lists',
+};
+
+/** The error of a negative status. `call` is the C call that gave it; `about` names the object or argument. */
+export function statusError(status: number, call: string, about = ''): FabricError {
+  const what = about === '' ? '' : ` (${about})`;
+  switch (status) {
+    case STATUS_CLOSED:
+      return closedError(about === '' ? call : about);
+    case STATUS_OUT_OF_RANGE:
+      return new FabricError(`${call}: offset and length are outside the memory${what}`, 'FI_EINVAL', 22, call);
+    case STATUS_CONTEXT_BUSY:
+      return new FabricError(
+        `${call}: the context is in flight or not below the queue's capacity${what}; choose another`,
+        'ERR_FABRIC_BUSY',
+        0,
+        call,
+      );
+    case STATUS_NO_SUCH_PEER:
+      return new FabricError(
+        `${call}: the address is not in the endpoint's AddressVector${what}; insert it first`,
+        'ERR_FABRIC_ADDRESS',
+        0,
+        call,
+      );
+    case STATUS_UNSUPPORTED:
+      return unsupportedError(`the provider has no ${call}${what}`, call);
+    case STATUS_BUSY:
+      return new FabricError(`${call}: busy${what}`, 'ERR_FABRIC_BUSY', 16, call);
+    case STATUS_UNAVAILABLE:
+      return new FabricError(`${call}: libfabric is not loaded`, 'ERR_FABRIC_UNAVAILABLE', 0, call);
+    case STATUS_NOT_BOUND:
+      return new FabricError(
+        `${call}: bind a CompletionQueue for FI_TRANSMIT and FI_RECV, and an AddressVector, before enable()`,
+        'FI_ENOCQ',
+        263,
+        call,
+      );
+    default: {
+      const errno = -status;
+      const remedy = remedies[errno];
+      return new FabricError(
+        `${call} failed: ${textOf(errno)} (${errnoName(errno)})${what}${remedy === undefined ? '' : `; ${remedy}`}`,
+        errnoName(errno),
+        errno,
+        call,
+      );
+    }
+  }
+}
+
+/** Returns a result that is not negative; throws the error of a status. */
+export function check(result: number, call: string, about = ''): number {
+  if (result < 0) throw statusError(result, call, about);
+  return result;
+}
+
+export function closedError(what: string): FabricError {
+  return new FabricError(`${what} is closed`, 'ERR_FABRIC_CLOSED');
+}
+
+export function busyError(what: string, dependants: readonly string[]): FabricError {
+  const list = dependants.length === 0 ? 'something' : dependants.join(', ');
+  return new FabricError(`${what} cannot be closed while ${list} depends on it; close that first`, 'ERR_FABRIC_BUSY', 16);
+}
+
+export function unsupportedError(message: string, call?: string): FabricError {
+  return new FabricError(message, 'ERR_FABRIC_UNSUPPORTED', 95, call);
+}
+
+export function unavailableError(reason: string, remedy: string): FabricError {
+  return new FabricError(`${reason}. ${remedy}`, 'ERR_FABRIC_UNAVAILABLE');
+}
+
+export function timeoutError(message: string): FabricError {
+  return new FabricError(message, 'ERR_FABRIC_TIMEOUT', 110);
+}
+
+/** A deadline that passed, in the shape of AbortSignal.timeout()'s reason. */
+export function deadlineError(message: string): DOMException {
+  return new DOMException(message, 'TimeoutError');
+}
+
+function describe(value: unknown): string {
+  if (value === null) return 'null';
+  if (typeof value === 'string') return value.length > 60 ? `a string of ${String(value.length)} characters` : `'${value}'`;
+  if (typeof value === 'bigint') return `${String(value)}n`;
+  if (typeof value === 'object') {
+    const name = (value as { constructor?: { name?: string } }).constructor?.name;
+    return name === undefined || name === '' ? 'an object' : `an instance of ${name}`;
+  }
+  return typeof value === 'function' ? 'a function' : String(value);
+}
+
+/** A value of the wrong type: says what was given, what is allowed, and what to do. */
+export function typeError(argument: string, given: unknown, allowed: string, advice = ''): TypeError {
+  return new TypeError(`${argument} must be ${allowed}; got ${describe(given)}${advice === '' ? '' : `. ${advice}`}`);
+}
+
+/** A value of the right type that is out of bounds. */
+export function rangeError(argument: string, given: unknown, allowed: string, advice = ''): RangeError {
+  return new RangeError(`${argument} must be ${allowed}; got ${describe(given)}${advice === '' ? '' : `. ${advice}`}`);
+}
+
+/** Checks a whole number within bounds. */
+export function checkInteger(argument: string, value: unknown, minimum: number, maximum: number): number {
+  if (typeof value !== 'number') throw typeError(argument, value, 'a number');
+  if (!Number.isInteger(value) || value < minimum || value > maximum)
+    throw rangeError(argument, value, `a whole number from ${String(minimum)} to ${String(maximum)}`);
+  return value;
+}
+
+const UINT64_MAX = (1n << 64n) - 1n;
+
+/** Checks an unsigned 64-bit value given as a number or a bigint. */
+export function checkUint64(argument: string, value: unknown, maximum = UINT64_MAX): bigint {
+  if (typeof value === 'number') {
+    if (!Number.isSafeInteger(value) || value < 0 || BigInt(value) > maximum)
+      throw rangeError(argument, value, `a whole number from 0 to ${String(maximum)}`, 'Above 2^53 give a bigint');
+    return BigInt(value);
+  }
+  if (typeof value !== 'bigint') throw typeError(argument, value, 'a number or a bigint');
+  if (value < 0n || value > maximum) throw rangeError(argument, value, `from 0n to ${String(maximum)}n`);
+  return value;
+}
+
+/** Checks bytes that an operation is to read or write: attached, of fixed length, a Uint8Array. */
+export function checkBytes(argument: string, value: unknown): Uint8Array {
+  if (!(value instanceof Uint8Array))
+    throw typeError(argument, value, 'a Uint8Array', 'Use new Uint8Array(buffer) or Buffer.from(text)');
+  const buffer = value.buffer as ArrayBufferLike & { detached?: boolean; resizable?: boolean; growable?: boolean };
+  // A detached buffer shows itself by its lost length where the runtime has no `detached` yet (Node 20).
+  if (buffer.detached === true || (buffer.byteLength === 0 && isDetached(buffer)))
+    throw new TypeError(`${argument} is a view of a detached ArrayBuffer: it was transferred; use a copy`);
+  if (buffer.resizable === true || buffer.growable === true)
+    throw new TypeError(`${argument} is a view of a resizable ArrayBuffer, which may move; copy it first`);
+  return value;
+}
+
+function isDetached(buffer: ArrayBufferLike): boolean {
+  if (buffer.byteLength !== 0 || !(buffer instanceof ArrayBuffer)) return false;
+  try {
+    new Uint8Array(buffer);
+    return false;
+  } catch {
+    return true;
+  }
+}

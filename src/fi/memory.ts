@@ -1,0 +1,64 @@
+// Memory that operations use. In flight, memory must neither move nor be freed; JavaScript's own buffers can be
+// transferred away at any time, so operations take only memory that the addon owns.
+import { check, checkInteger, closedError, statusError, unsupportedError } from './errors.js';
+import { addon } from './library.js';
+
+const collected = new FinalizationRegistry<number>((handle) => {
+  addon().freeMemory(handle);
+});
+
+/**
+ * Page-aligned memory that the addon owns and JavaScript sees as one ArrayBuffer. Operations in flight pin it: free()
+ * gives it back when the last of them is done. It needs no close(): when it is forgotten it is freed.
+ */
+export class Memory implements Disposable {
+  readonly #handle: number;
+  #freed = false;
+  /** The memory. Never transfer its buffer; a structuredClone of a view copies all of it. */
+  readonly bytes: Uint8Array;
+
+  private constructor(handle: number, buffer: ArrayBuffer) {
+    this.#handle = handle;
+    this.bytes = new Uint8Array(buffer);
+    collected.register(this, handle, this);
+  }
+
+  /**
+   * Maps `bytes` bytes, rounded up to whole pages (mmap(2)); zeroed.
+   *
+   * @throws FabricError FI_ENOMEM where the system has none.
+   */
+  static allocate(bytes: number): Memory {
+    checkInteger('bytes', bytes, 1, 2 ** 40);
+    const handle = check(addon().allocateMemory(bytes), 'mmap', `${String(bytes)} bytes`);
+    const buffer = addon().memoryBuffer(handle);
+    if (buffer === undefined) {
+      addon().freeMemory(handle);
+      throw unsupportedError('this runtime allows no external ArrayBuffers (Electron, sandboxed V8)');
+    }
+    return new Memory(handle, buffer);
+  }
+
+  get length(): number {
+    return this.bytes.byteLength;
+  }
+
+  /** @internal */
+  get handle(): number {
+    if (this.#freed) throw closedError('the Memory');
+    return this.#handle;
+  }
+
+  /** Gives the memory back, once no operation uses it and no view of it is left. Idempotent. */
+  free(): void {
+    if (this.#freed) return;
+    const status = addon().freeMemory(this.#handle);
+    if (status < 0) throw statusError(status, 'free', 'a MemoryRegion still registers the memory; close that first');
+    this.#freed = true;
+    collected.unregister(this);
+  }
+
+  [Symbol.dispose](): void {
+    this.free();
+  }
+}

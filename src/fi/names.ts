@@ -1,0 +1,194 @@
+// Readable names for libfabric's flags and enumerations: both ways, in C's spelling.
+import * as C from './constants.js';
+import { rangeError, typeError } from './errors.js';
+
+/** Flags as a bigint, or as C names such as ['FI_MSG', 'FI_TAGGED']. */
+export type Flags = bigint | readonly string[];
+
+type Table = Readonly<Record<string, bigint>>;
+
+const capsTable: Table = {
+  FI_MSG: C.FI_MSG,
+  FI_RMA: C.FI_RMA,
+  FI_TAGGED: C.FI_TAGGED,
+  FI_ATOMIC: C.FI_ATOMIC,
+  FI_MULTICAST: C.FI_MULTICAST,
+  FI_COLLECTIVE: C.FI_COLLECTIVE,
+  FI_READ: C.FI_READ,
+  FI_WRITE: C.FI_WRITE,
+  FI_RECV: C.FI_RECV,
+  FI_SEND: C.FI_SEND,
+  FI_REMOTE_READ: C.FI_REMOTE_READ,
+  FI_REMOTE_WRITE: C.FI_REMOTE_WRITE,
+  FI_MULTI_RECV: C.FI_MULTI_RECV,
+  FI_REMOTE_CQ_DATA: C.FI_REMOTE_CQ_DATA,
+  FI_TRIGGER: C.FI_TRIGGER,
+  FI_FENCE: C.FI_FENCE,
+  FI_PEER: C.FI_PEER,
+  FI_HMEM: C.FI_HMEM,
+  FI_VARIABLE_MSG: C.FI_VARIABLE_MSG,
+  FI_RMA_PMEM: C.FI_RMA_PMEM,
+  FI_SOURCE_ERR: C.FI_SOURCE_ERR,
+  FI_LOCAL_COMM: C.FI_LOCAL_COMM,
+  FI_REMOTE_COMM: C.FI_REMOTE_COMM,
+  FI_SHARED_AV: C.FI_SHARED_AV,
+  FI_RMA_EVENT: C.FI_RMA_EVENT,
+  FI_SOURCE: C.FI_SOURCE,
+  FI_NAMED_RX_CTX: C.FI_NAMED_RX_CTX,
+  FI_DIRECTED_RECV: C.FI_DIRECTED_RECV,
+};
+
+const operationTable: Table = {
+  FI_MORE: C.FI_MORE,
+  FI_FENCE: C.FI_FENCE,
+  FI_COMPLETION: C.FI_COMPLETION,
+  FI_INJECT: C.FI_INJECT,
+  FI_INJECT_COMPLETE: C.FI_INJECT_COMPLETE,
+  FI_TRANSMIT_COMPLETE: C.FI_TRANSMIT_COMPLETE,
+  FI_DELIVERY_COMPLETE: C.FI_DELIVERY_COMPLETE,
+  FI_COMMIT_COMPLETE: C.FI_COMMIT_COMPLETE,
+  FI_MATCH_COMPLETE: C.FI_MATCH_COMPLETE,
+  FI_MULTI_RECV: C.FI_MULTI_RECV,
+  FI_AFFINITY: C.FI_AFFINITY,
+};
+
+const modeTable: Table = {
+  FI_CONTEXT: C.FI_CONTEXT,
+  FI_MSG_PREFIX: C.FI_MSG_PREFIX,
+  FI_ASYNC_IOV: C.FI_ASYNC_IOV,
+  FI_RX_CQ_DATA: C.FI_RX_CQ_DATA,
+  FI_LOCAL_MR: C.FI_LOCAL_MR,
+  FI_NOTIFY_FLAGS_ONLY: C.FI_NOTIFY_FLAGS_ONLY,
+  FI_RESTRICTED_COMP: C.FI_RESTRICTED_COMP,
+  FI_CONTEXT2: C.FI_CONTEXT2,
+  FI_BUFFERED_RECV: C.FI_BUFFERED_RECV,
+};
+
+const memoryModeTable: Table = {
+  FI_MR_LOCAL: BigInt(C.FI_MR_LOCAL),
+  FI_MR_RAW: BigInt(C.FI_MR_RAW),
+  FI_MR_VIRT_ADDR: BigInt(C.FI_MR_VIRT_ADDR),
+  FI_MR_ALLOCATED: BigInt(C.FI_MR_ALLOCATED),
+  FI_MR_PROV_KEY: BigInt(C.FI_MR_PROV_KEY),
+  FI_MR_MMU_NOTIFY: BigInt(C.FI_MR_MMU_NOTIFY),
+  FI_MR_RMA_EVENT: BigInt(C.FI_MR_RMA_EVENT),
+  FI_MR_ENDPOINT: BigInt(C.FI_MR_ENDPOINT),
+  FI_MR_HMEM: BigInt(C.FI_MR_HMEM),
+  FI_MR_COLLECTIVE: BigInt(C.FI_MR_COLLECTIVE),
+};
+
+const orderTable: Table = {
+  FI_ORDER_RAR: C.FI_ORDER_RAR,
+  FI_ORDER_RAW: C.FI_ORDER_RAW,
+  FI_ORDER_RAS: C.FI_ORDER_RAS,
+  FI_ORDER_WAR: C.FI_ORDER_WAR,
+  FI_ORDER_WAW: C.FI_ORDER_WAW,
+  FI_ORDER_WAS: C.FI_ORDER_WAS,
+  FI_ORDER_SAR: C.FI_ORDER_SAR,
+  FI_ORDER_SAW: C.FI_ORDER_SAW,
+  FI_ORDER_SAS: C.FI_ORDER_SAS,
+  FI_ORDER_RMA_RAR: 1n << 32n,
+  FI_ORDER_RMA_RAW: 1n << 33n,
+  FI_ORDER_RMA_WAR: 1n << 34n,
+  FI_ORDER_RMA_WAW: 1n << 35n,
+  FI_ORDER_ATOMIC_RAR: 1n << 36n,
+  FI_ORDER_ATOMIC_RAW: 1n << 37n,
+  FI_ORDER_ATOMIC_WAR: 1n << 38n,
+  FI_ORDER_ATOMIC_WAW: 1n << 39n,
+};
+
+const flagTables = {
+  caps: capsTable,
+  operation: operationTable,
+  mode: modeTable,
+  memoryMode: memoryModeTable,
+  order: orderTable,
+} as const;
+export type FlagKind = keyof typeof flagTables;
+
+/** The names of the flags that are set; a bit without a name is given as a hexadecimal number. */
+export function flagNames(kind: FlagKind, flags: bigint): string[] {
+  const names: string[] = [];
+  let rest = flags;
+  for (const [name, bit] of Object.entries(flagTables[kind])) {
+    if ((flags & bit) === 0n) continue;
+    names.push(name);
+    rest &= ~bit;
+  }
+  if (rest !== 0n) names.push(`0x${rest.toString(16)}`);
+  return names;
+}
+
+/** Flags given as a bigint or by names. `argument` names them in the error of an unknown name. */
+export function flagBits(kind: FlagKind, flags: Flags | undefined, argument: string): bigint {
+  if (flags === undefined) return 0n;
+  if (typeof flags === 'bigint') return flags;
+  if (!Array.isArray(flags)) throw typeError(argument, flags, 'a bigint or an array of names');
+  let bits = 0n;
+  for (const name of flags as readonly string[]) {
+    const bit = flagTables[kind][name];
+    if (bit === undefined)
+      throw rangeError(argument, name, `made of ${Object.keys(flagTables[kind]).join(', ')}`);
+    bits |= bit;
+  }
+  return bits;
+}
+
+const enumTables = {
+  endpointType: ['FI_EP_UNSPEC', 'FI_EP_MSG', 'FI_EP_DGRAM', 'FI_EP_RDM', 'FI_EP_SOCK_STREAM', 'FI_EP_SOCK_DGRAM'],
+  threading: [
+    'FI_THREAD_UNSPEC',
+    'FI_THREAD_SAFE',
+    'FI_THREAD_FID',
+    'FI_THREAD_DOMAIN',
+    'FI_THREAD_COMPLETION',
+    'FI_THREAD_ENDPOINT',
+  ],
+  progress: ['FI_PROGRESS_UNSPEC', 'FI_PROGRESS_AUTO', 'FI_PROGRESS_MANUAL', 'FI_PROGRESS_CONTROL_UNIFIED'],
+  resourceManagement: ['FI_RM_UNSPEC', 'FI_RM_DISABLED', 'FI_RM_ENABLED'],
+  addressVectorType: ['FI_AV_UNSPEC', 'FI_AV_MAP', 'FI_AV_TABLE'],
+  waitObject: [
+    'FI_WAIT_NONE',
+    'FI_WAIT_UNSPEC',
+    'FI_WAIT_SET',
+    'FI_WAIT_FD',
+    'FI_WAIT_MUTEX_COND',
+    'FI_WAIT_YIELD',
+    'FI_WAIT_POLLFD',
+  ],
+  addressFormat: [
+    'FI_FORMAT_UNSPEC',
+    'FI_SOCKADDR',
+    'FI_SOCKADDR_IN',
+    'FI_SOCKADDR_IN6',
+    'FI_SOCKADDR_IB',
+    'FI_ADDR_PSMX',
+    'FI_ADDR_GNI',
+    'FI_ADDR_BGQ',
+    'FI_ADDR_MLX',
+    'FI_ADDR_STR',
+    'FI_ADDR_PSMX2',
+    'FI_ADDR_IB_UD',
+    'FI_ADDR_EFA',
+    'FI_ADDR_PSMX3',
+    'FI_ADDR_OPX',
+    'FI_ADDR_CXI',
+    'FI_ADDR_UCX',
+  ],
+  linkState: ['FI_LINK_UNKNOWN', 'FI_LINK_DOWN', 'FI_LINK_UP'],
+} as const;
+export type EnumKind = keyof typeof enumTables;
+
+/** The C name of an enumeration's value; its number as text where it has none. */
+export function enumName(kind: EnumKind, value: number): string {
+  return enumTables[kind][value] ?? String(value);
+}
+
+/** An enumeration's value given as a number or by its C name. */
+export function enumValue(kind: EnumKind, value: number | string | undefined, argument: string): number {
+  if (value === undefined) return 0;
+  if (typeof value === 'number') return value;
+  const index = (enumTables[kind] as readonly string[]).indexOf(value);
+  if (index < 0) throw rangeError(argument, value, `one of ${enumTables[kind].join(', ')}`);
+  return index;
+}

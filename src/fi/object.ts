@@ -1,0 +1,97 @@
+// What every object of libfabric's has here: a handle, one close, disposal, and a safety net for the forgotten.
+import { STATUS_BUSY, STATUS_CLOSED, busyError, check, closedError, statusError } from './errors.js';
+import { addon } from './library.js';
+
+interface Forgotten {
+  handle: number;
+  name: string;
+}
+
+// The program lost the object without closing it: it is closed, in the right order, and told.
+const safetyNet = new FinalizationRegistry<Forgotten>(({ handle, name }) => {
+  process.emitWarning(`a libfabric ${name} was garbage-collected without close(); call close() or use \`await using\``, {
+    type: 'FabricWarning',
+    code: 'FABRIC_FORGOTTEN',
+  });
+  addon().forget(handle);
+});
+
+/** An object of libfabric's. It lives until close(); what it depends on cannot be closed before it. */
+export abstract class FabricObject implements AsyncDisposable {
+  readonly #handle: number;
+  readonly #name: string;
+  // Children hold their parents, so that a reachable endpoint keeps its domain from being collected.
+  readonly #parents: readonly FabricObject[];
+  #state: 'open' | 'closing' | 'closed' = 'open';
+  #closing: Promise<void> | undefined;
+
+  /** @internal */
+  protected constructor(handle: number, name: string, parents: readonly FabricObject[]) {
+    this.#handle = handle;
+    this.#name = name;
+    this.#parents = parents;
+    safetyNet.register(this, { handle, name }, this);
+  }
+
+  /** @internal The handle, of an object that is open. */
+  get handle(): number {
+    if (this.#state !== 'open') throw closedError(this.#name);
+    return this.#handle;
+  }
+
+  /** Whether close() was called. */
+  get closed(): boolean {
+    return this.#state !== 'open';
+  }
+
+  /** The libfabric objects that this one depends on. */
+  get parents(): readonly FabricObject[] {
+    return this.#parents;
+  }
+
+  /** @internal What is to happen on this side before the object closes. */
+  protected beforeClose(): void {
+    // nothing in general
+  }
+
+  /** @internal */
+  protected startClose(handle: number): Promise<number> {
+    return addon().close(handle);
+  }
+
+  /**
+   * `fi_close(3)`: closes the object, off the JavaScript thread. Idempotent: a second call gives the first one's promise.
+   *
+   * @throws FabricError ERR_FABRIC_BUSY while something depends on the object, which is named; the object stays open.
+   * @throws FabricError with the fi_errno where the provider refuses, such as FI_EBUSY; the object stays open.
+   */
+  close(): Promise<void> {
+    if (this.#closing !== undefined) return this.#closing;
+    this.#state = 'closing';
+    this.#closing = this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const dependants = addon().dependants(this.#handle);
+    if (dependants.length === 0) this.beforeClose();
+    const status = dependants.length === 0 ? await this.startClose(this.#handle) : STATUS_BUSY;
+    if (status < 0 && status !== STATUS_CLOSED) {
+      this.#state = 'open';
+      this.#closing = undefined;
+      if (status === STATUS_BUSY) throw busyError(`the ${this.#name}`, dependants);
+      throw statusError(status, 'fi_close', this.#name);
+    }
+    this.#state = 'closed';
+    safetyNet.unregister(this);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** Turns the addon's answer to an opening call into a handle. */
+export async function opened(answer: Promise<number>, call: string, about = ''): Promise<number> {
+  return check(await answer, call, about);
+}
