@@ -134,8 +134,8 @@ const parts = {
   debian13() {
     if (process.getuid() !== 0) throw new Skip('a Debian 13 root needs root');
     if (!onPath('debootstrap') && !onPath('apt-get')) throw new Skip('debootstrap is not installed');
-    if (spawnSync('unshare', ['--mount', 'true']).status !== 0)
-      throw new Skip('this machine allows no mount namespaces');
+    const namespace = spawnSync('unshare', ['--mount', 'true'], { encoding: 'utf8' });
+    if (namespace.status !== 0) throw new Skip(`no mount namespace can be made: ${namespace.stderr.trim()}`);
     const script = ['bash', join(root, 'scripts/debian13.sh')];
     if (run(script[0], [script[1], 'make']) !== 0) return failure;
     return runVitest('debian13', { before: [...script, 'run'] });
