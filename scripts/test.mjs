@@ -120,15 +120,20 @@ const parts = {
       return failure;
     // The sanitizer has to be there before anything else, since Node itself is built without it.
     const library = spawnSync('g++', ['-print-file-name=libasan.so'], { encoding: 'utf8' }).stdout.trim();
-    return runVitest('asan', {
-      filters: ['lifecycle'],
-      env: {
-        LD_PRELOAD: library,
-        ASAN_OPTIONS: 'detect_leaks=0',
-        UBSAN_OPTIONS: 'print_stacktrace=1',
-        LIBFABRIC_ADDON: join(root, folder, 'Release/libfabric.node'),
-      },
-    });
+    const env = {
+      LD_PRELOAD: library,
+      ASAN_OPTIONS: 'detect_leaks=0',
+      UBSAN_OPTIONS: 'print_stacktrace=1',
+      LIBFABRIC_ADDON: join(root, folder, 'Release/libfabric.node'),
+    };
+    // Else the tests would pass on the addon without the sanitizer, and nobody would see it.
+    const probe = `import('libfabric').then((library) => {
+      library.isAvailable();
+      const maps = require('node:fs').readFileSync('/proc/self/maps', 'utf8');
+      if (!maps.includes(process.env.LIBFABRIC_ADDON)) throw new Error('LIBFABRIC_ADDON was not loaded');
+    })`;
+    if (run(process.execPath, ['-e', probe], env) !== 0) return failure;
+    return runVitest('asan', { filters: ['lifecycle'], env });
   },
 
   debian13() {
