@@ -140,6 +140,9 @@ export type AddonResult = { addon: Addon; load: LoadResult } | { addon: undefine
 let result: AddonResult | undefined;
 
 function locate(): string {
+  // For developers: another build of the addon, such as one with sanitizers.
+  const other = process.env['LIBFABRIC_ADDON'];
+  if (other !== undefined && other !== '') return other;
   // dist/native.js and src/native.ts are both one level below the package.
   return fileURLToPath(new URL('../build/Release/libfabric.node', import.meta.url));
 }

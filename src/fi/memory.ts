@@ -7,6 +7,9 @@ const collected = new FinalizationRegistry<number>((handle) => {
   addon().freeMemory(handle);
 });
 
+// Which Memory a buffer belongs to.
+const byBuffer = new WeakMap<ArrayBufferLike, WeakRef<Memory>>();
+
 /**
  * Page-aligned memory that the addon owns and JavaScript sees as one ArrayBuffer. Operations in flight pin it: free()
  * gives it back when the last of them is done. It needs no close(): when it is forgotten it is freed.
@@ -21,6 +24,12 @@ export class Memory implements Disposable {
     this.#handle = handle;
     this.bytes = new Uint8Array(buffer);
     collected.register(this, handle, this);
+    byBuffer.set(buffer, new WeakRef(this));
+  }
+
+  /** The Memory that a view belongs to; undefined for a view of any other buffer. */
+  static of(view: Uint8Array): Memory | undefined {
+    return byBuffer.get(view.buffer)?.deref();
   }
 
   /**
@@ -41,6 +50,11 @@ export class Memory implements Disposable {
 
   get length(): number {
     return this.bytes.byteLength;
+  }
+
+  /** Names the memory in Endpoint.batch. */
+  get id(): number {
+    return this.handle;
   }
 
   /** @internal */

@@ -86,6 +86,13 @@ export abstract class FabricObject implements AsyncDisposable {
     safetyNet.unregister(this);
   }
 
+  /** @internal Gives the object up: it stays open until the process ends, and nobody is told that it was forgotten. */
+  abandon(): void {
+    this.#state = 'closed';
+    safetyNet.unregister(this);
+    for (const parent of this.#parents) parent.abandon();
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -1,0 +1,181 @@
+// What the parts of an endpoint share: libfabric's objects, the operations in flight, memory, counters, and the one
+// place where completions are taken in.
+import { CompletionError, closedError } from '../fi/errors.js';
+import { FI_ECANCELED, FI_ETRUNC } from '../fi/errno.js';
+import type {
+  AddressVector,
+  CompletionQueue,
+  Completions,
+  Domain,
+  Endpoint as FiEndpoint,
+  Engine,
+  EventQueue,
+  Fabric,
+  Info,
+} from '../fi/index.js';
+import { Kind, type Operation, OperationTable, kindName } from './operation.js';
+import type { Peer } from './peer.js';
+import type { Provider } from './providers.js';
+import { SlabAllocator } from './slab.js';
+
+/** libfabric's objects behind an endpoint, opened and bound. */
+export interface Opened {
+  provider: Provider;
+  info: Info;
+  fabric: Fabric;
+  domain: Domain;
+  queue: CompletionQueue;
+  addresses: AddressVector;
+  events: EventQueue;
+  endpoint: FiEndpoint;
+}
+
+/** Numbers that stats() reports. */
+export class Counters {
+  messagesSent = 0;
+  bytesSent = 0;
+  messagesReceived = 0;
+  bytesReceived = 0;
+  bytesCopied = 0;
+  timesWithoutRoom = 0;
+  truncated = 0;
+  errors = 0;
+}
+
+/** Takes over completed receives, and what to do when memory, slots or room came free. */
+export interface Listener {
+  receiveCompleted(operation: Operation, completions: Completions, index: number): void;
+  /** A receive failed; `error` is the fi_errno. */
+  receiveFailed(operation: Operation, error: unknown, cancelled: boolean): void;
+  roomMayBeThere(): void;
+  fault(error: Error): void;
+}
+
+export class Core {
+  readonly opened: Opened;
+  readonly endpoint: FiEndpoint;
+  readonly queue: CompletionQueue;
+  readonly completions: Completions;
+  readonly operations: OperationTable;
+  readonly memory: SlabAllocator;
+  readonly counters = new Counters();
+  readonly peersByAddress: (Peer | undefined)[] = [];
+  engine!: Engine;
+  listener!: Listener;
+  /** 'closing': no new operations; sends drain. */
+  state: 'open' | 'closing' | 'closed' = 'open';
+  /** Promises and iterators of the program's that wait for something. */
+  #waiting = 0;
+
+  constructor(opened: Opened) {
+    this.opened = opened;
+    this.endpoint = opened.endpoint;
+    this.queue = opened.queue;
+    this.completions = opened.queue.completions;
+    this.operations = new OperationTable(opened.queue.capacity);
+    const mustRegister = opened.info.memoryMode.includes('FI_MR_LOCAL');
+    this.memory = new SlabAllocator(mustRegister ? opened.domain : undefined, () => {
+      this.listener.roomMayBeThere();
+    });
+  }
+
+  requireOpen(): void {
+    if (this.state !== 'open') throw closedError('the Endpoint');
+  }
+
+  /** While somebody waits, the endpoint must not be collected. */
+  beginWait(): void {
+    if (this.#waiting++ === 0) this.engine.hold(true);
+  }
+
+  endWait(): void {
+    if (--this.#waiting === 0) this.engine.hold(false);
+  }
+
+  /** Reads the queue and settles what has completed; how many operations. */
+  poll(spin: boolean): number {
+    const count = this.engine.poll(spin);
+    if (count !== 0) this.#takeIn(count);
+    return count;
+  }
+
+  #takeIn(count: number): void {
+    const { completions } = this;
+    for (let index = 0; index < count; index++) {
+      const operation = this.operations.at(completions.context(index));
+      if (operation === undefined || operation.kind === Kind.Free) this.#stray(index);
+      else if (completions.error(index) !== 0) this.#failed(operation, index);
+      else if (operation.kind >= Kind.Receive) this.listener.receiveCompleted(operation, completions, index);
+      else this.sendSettled(operation, undefined);
+    }
+    this.listener.roomMayBeThere();
+  }
+
+  /** An injected message that failed, or an event of the endpoint's. */
+  #stray(index: number): void {
+    if (this.completions.error(index) === 0) return;
+    this.counters.errors += 1;
+    this.listener.fault(this.errorAt(index, 'unknown', undefined, 0, undefined));
+  }
+
+  errorAt(
+    index: number,
+    operation: string,
+    peer: string | undefined,
+    length: number,
+    tag: bigint | undefined,
+  ): CompletionError {
+    return new CompletionError({
+      errno: this.completions.error(index),
+      providerErrno: this.completions.providerError(index),
+      providerMessage: this.queue.errorText(index),
+      operation,
+      peer,
+      length,
+      tag,
+    });
+  }
+
+  #failed(operation: Operation, index: number): void {
+    const { completions } = this;
+    const errno = completions.error(index);
+    if (operation.kind >= Kind.Receive && errno === FI_ETRUNC) {
+      this.listener.receiveCompleted(operation, completions, index);
+      return;
+    }
+    const cancelled = errno === FI_ECANCELED;
+    if (!cancelled) this.counters.errors += 1;
+    const tag = operation.kind === Kind.ReceiveTagged ? completions.tag(index) : undefined;
+    const error = this.errorAt(index, kindName(operation.kind), operation.peer?.contact, operation.length, tag);
+    if (operation.kind >= Kind.Receive) this.listener.receiveFailed(operation, error, cancelled);
+    else this.sendSettled(operation, error);
+  }
+
+  /** A send is done: gives back what it used, and tells who waits. */
+  sendSettled(operation: Operation, error: Error | undefined): void {
+    const { send, released, chunk, lease, peer } = operation;
+    if (peer !== undefined) peer.inFlight -= 1;
+    this.operations.release(operation);
+    this.onSendReleased(chunk, lease);
+    released?.();
+    if (send !== undefined) {
+      if (error === undefined) send.resolve();
+      else send.reject(error);
+    } else if (error !== undefined && released === undefined) {
+      this.listener.fault(error);
+    }
+  }
+
+  /** Bytes of copied messages that are in flight. */
+  bytesInFlight = 0;
+
+  onSendReleased(chunk: Operation['chunk'], lease: Operation['lease']): void {
+    if (lease !== undefined) {
+      lease.end(false);
+    } else if (chunk !== undefined) {
+      // A chunk of several messages counts once, when the last of them is done.
+      if (chunk.users === 1) this.bytesInFlight -= chunk.bytes.byteLength;
+      this.memory.release(chunk);
+    }
+  }
+}

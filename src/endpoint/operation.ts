@@ -1,0 +1,131 @@
+// Operations in flight: one reusable record per context of the completion queue.
+import type { Chunk, Lease } from './slab.js';
+import type { Peer } from './peer.js';
+import type { Received } from './types.js';
+
+export enum Kind {
+  Free,
+  Send,
+  SendTagged,
+  /** A receive of the program's. */
+  Receive,
+  ReceiveTagged,
+  /** A buffer of messages(). */
+  Pool,
+}
+
+const names = ['none', 'send', 'sendTagged', 'recv', 'recvTagged', 'recv'] as const;
+
+export function kindName(kind: Kind): string {
+  return names[kind];
+}
+
+/** Where a receive's bytes are to go. */
+export interface Destination {
+  /** The program's own buffer, which is written when the message has arrived. */
+  buffer: Uint8Array | undefined;
+  lease: Lease | undefined;
+  length: number;
+}
+
+/** Who waits for an operation. Settled once. */
+export interface Waiter<T> {
+  resolve(value: T): void;
+  reject(reason: unknown): void;
+}
+
+/** An operation in flight. */
+export class Operation {
+  readonly context: number;
+  kind = Kind.Free;
+  chunk: Chunk | undefined;
+  lease: Lease | undefined;
+  peer: Peer | undefined;
+  length = 0;
+  destination: Destination | undefined;
+  /** Whom to tell; undefined where nobody waits (a copied message that is on its way). */
+  send: Waiter<void> | undefined;
+  receive: Waiter<Received> | undefined;
+  /** The outcome, where it came before anybody waited for it. */
+  result: Received | undefined;
+  failure: unknown;
+  /** Set when the operation was aborted: called when the provider lets go of the memory. */
+  released: (() => void) | undefined;
+  /** The reason of an abort whose cancellation is under way. */
+  abortReason: unknown;
+  /** The program gave up this receive: what it brings goes to somebody else. */
+  orphan = false;
+  done = false;
+
+  constructor(context: number) {
+    this.context = context;
+  }
+
+  reset(): void {
+    this.kind = Kind.Free;
+    this.chunk = undefined;
+    this.lease = undefined;
+    this.peer = undefined;
+    this.destination = undefined;
+    this.send = undefined;
+    this.receive = undefined;
+    this.result = undefined;
+    this.failure = undefined;
+    this.released = undefined;
+    this.abortReason = undefined;
+    this.orphan = false;
+    this.done = false;
+  }
+}
+
+/** The records of a completion queue: half of the contexts for sends, half for receives, so that neither starves. */
+export class OperationTable {
+  readonly #all: (Operation | undefined)[];
+  readonly #freeSends: number[] = [];
+  readonly #freeReceives: number[] = [];
+  readonly capacity: number;
+
+  constructor(capacity: number) {
+    this.capacity = capacity;
+    this.#all = new Array<Operation | undefined>(capacity).fill(undefined);
+    const half = capacity / 2;
+    for (let context = half - 1; context >= 0; context--) this.#freeSends.push(context);
+    for (let context = capacity - 1; context >= half; context--) this.#freeReceives.push(context);
+  }
+
+  takeSend(): Operation | undefined {
+    return this.#take(this.#freeSends);
+  }
+
+  takeReceive(): Operation | undefined {
+    return this.#take(this.#freeReceives);
+  }
+
+  #take(free: number[]): Operation | undefined {
+    const context = free.pop();
+    if (context === undefined) return undefined;
+    return (this.#all[context] ??= new Operation(context));
+  }
+
+  at(context: number): Operation | undefined {
+    return this.#all[context];
+  }
+
+  release(operation: Operation): void {
+    operation.reset();
+    const { context } = operation;
+    (context < this.capacity / 2 ? this.#freeSends : this.#freeReceives).push(context);
+  }
+
+  get sendsInFlight(): number {
+    return this.capacity / 2 - this.#freeSends.length;
+  }
+
+  get receivesInFlight(): number {
+    return this.capacity / 2 - this.#freeReceives.length;
+  }
+
+  *inFlight(): Iterable<Operation> {
+    for (const operation of this.#all) if (operation !== undefined && operation.kind !== Kind.Free) yield operation;
+  }
+}

@@ -1,0 +1,91 @@
+// The peers of an endpoint, by address: the only place that inserts into and removes from its AddressVector.
+import { FabricError, statusError } from '../fi/errors.js';
+import { type Contact, formatContact, parseContact } from './contact.js';
+import type { Core } from './core.js';
+import { Peer, type PeerOwner } from './peer.js';
+
+export class PeerTable implements PeerOwner {
+  readonly #core: Core;
+  readonly #own: Contact;
+  readonly #onClose: (peer: Peer, reason: Error) => void;
+  readonly #byContact = new Map<string, Peer>();
+
+  constructor(core: Core, own: Contact, onClose: (peer: Peer, reason: Error) => void) {
+    this.#core = core;
+    this.#own = own;
+    this.#onClose = onClose;
+  }
+
+  get size(): number {
+    return this.#byContact.size;
+  }
+
+  peer(contact: string | Uint8Array): Peer {
+    const parsed = parseContact(contact, this.#own);
+    const text = formatContact(parsed);
+    const known = this.#byContact.get(text);
+    if (known !== undefined) {
+      known.uses += 1;
+      return known;
+    }
+    return this.#add(text, this.#core.opened.addresses.insert(parsed.address));
+  }
+
+  async peers(contacts: Iterable<string | Uint8Array>): Promise<Peer[]> {
+    const parsed = [...contacts].map((contact) => parseContact(contact, this.#own));
+    const texts = parsed.map(formatContact);
+    const unknown = new Map<string, Uint8Array>();
+    texts.forEach((text, index) => {
+      if (!this.#byContact.has(text)) unknown.set(text, parsed[index].address);
+    });
+    const inserted = await this.#insert([...unknown.values()]);
+    [...unknown.keys()].forEach((text, index) => {
+      const address = inserted[index];
+      if (address < 0) throw statusError(address, 'fi_av_insert', text);
+      // Somebody may have asked for it meanwhile.
+      if (!this.#byContact.has(text)) this.#add(text, address).uses = 0;
+    });
+    return texts.map((text) => {
+      const peer = this.#byContact.get(text);
+      if (peer === undefined) throw new FabricError(`the contact '${text}' was closed meanwhile`, 'ERR_FABRIC_CLOSED');
+      peer.uses += 1;
+      return peer;
+    });
+  }
+
+  // Addresses of text differ in length (shm); all others are of one.
+  async #insert(addresses: readonly Uint8Array[]): Promise<number[]> {
+    const lengths = new Set(addresses.map((address) => address.byteLength));
+    if (lengths.size <= 1) return this.#core.opened.addresses.insertMany(addresses);
+    return addresses.map((address) => this.#core.opened.addresses.insert(address));
+  }
+
+  #add(text: string, address: number): Peer {
+    const peer = new Peer(this, text, address);
+    this.#byContact.set(text, peer);
+    this.#core.peersByAddress[address] = peer;
+    return peer;
+  }
+
+  closePeer(peer: Peer, reason: Error): void {
+    if (this.#byContact.get(peer.contact) === peer) this.#byContact.delete(peer.contact);
+    this.#onClose(peer, reason);
+    if (this.#core.peersByAddress[peer.address] !== peer) return;
+    this.#core.peersByAddress[peer.address] = undefined;
+    // The provider may drop what is in flight to a removed address without a completion: then it stays inserted.
+    if (peer.inFlight === 0 && this.#core.state !== 'closed') {
+      try {
+        this.#core.opened.addresses.remove(peer.address);
+      } catch {
+        // A provider that refuses keeps an entry that nobody uses.
+      }
+    }
+  }
+
+  /** At the endpoint's end. */
+  closeAll(): void {
+    for (const peer of this.#byContact.values()) peer.markClosed();
+    this.#byContact.clear();
+    this.#core.peersByAddress.length = 0;
+  }
+}

@@ -1,0 +1,472 @@
+// Receives. Without an open iterator every recv() posts a buffer of its own and the provider serves them in order. While
+// messages() is open, messages land in its pool of buffers, and whoever asked first gets the first that fits.
+import { checkBytes, checkInteger, closedError, typeError, unsupportedError } from '../fi/errors.js';
+import { FI_ETRUNC } from '../fi/errno.js';
+import type { Completions } from '../fi/index.js';
+import type { Core } from './core.js';
+import { checkDeadline, hasDeadline, watchDeadline, withReleased } from './deadline.js';
+import { ArrivedMessage, type Held, Inbox } from './inbox.js';
+import { type Destination, Kind, type Operation, type Waiter } from './operation.js';
+import { Peer } from './peer.js';
+import { Lease, isLarge } from './slab.js';
+import { nextTurn, spendTurn } from './turn.js';
+import type { Limits, Message, ReceiveOptions, Received } from './types.js';
+
+/** A recv() that no buffer of its own was posted for. */
+interface WaitingReceive {
+  kind: Kind.Receive | Kind.ReceiveTagged;
+  destination: Destination;
+  from: Peer | undefined;
+  tag: bigint;
+  ignore: bigint;
+  waiter: Waiter<Received>;
+  deadline: ReceiveOptions | undefined;
+}
+
+export class Receiver {
+  readonly #core: Core;
+  readonly #limits: Limits;
+  readonly #owner: object;
+  readonly inbox: Inbox;
+  /** Receives that wait for the pool, or for room to post. In order. */
+  #untagged: WaitingReceive[] = [];
+  #tagged: WaitingReceive[] = [];
+  #trying = false;
+
+  constructor(core: Core, owner: object, limits: Limits, pool: { buffers: number; size: number }) {
+    this.#core = core;
+    this.#owner = owner;
+    this.#limits = limits;
+    this.inbox = new Inbox(core, pool, () => {
+      this.#serve();
+    });
+  }
+
+  // ---- recv()
+
+  #checkDestination(into: unknown): Destination {
+    if (into instanceof Lease) {
+      if (!into.isOf(this.#core.memory))
+        throw into.disposed ? closedError('the Lease') : typeError('into', into, 'a Lease of this endpoint');
+      return { buffer: undefined, lease: into, length: into.length };
+    }
+    if (typeof into === 'number') {
+      checkInteger('into', into, 0, this.#limits.maxMessageSize);
+      return { buffer: undefined, lease: undefined, length: into };
+    }
+    if (!(into instanceof Uint8Array)) throw typeError('into', into, 'a Uint8Array, a Lease, or a number of bytes');
+    const buffer = checkBytes('into', into);
+    return { buffer, lease: undefined, length: buffer.byteLength };
+  }
+
+  #checkFrom(from: Peer | undefined): void {
+    if (from === undefined) return;
+    if (!(from instanceof Peer)) throw typeError('options.from', from, 'a Peer');
+    if (from.owner !== this.#owner)
+      throw typeError('options.from', from, 'a Peer of this endpoint', 'Make one with this endpoint.peer(contact)');
+    if (from.closed) throw closedError(`the peer ${from.contact}`);
+    if (!this.#core.opened.info.caps.includes('FI_DIRECTED_RECV'))
+      throw unsupportedError(`${this.#core.opened.provider.name} cannot receive from one peer only (FI_DIRECTED_RECV)`);
+  }
+
+  /** recv() and recvTagged(). */
+  recv(
+    kind: Kind.Receive | Kind.ReceiveTagged,
+    into: Uint8Array | Lease | number,
+    tag: bigint,
+    ignore: bigint,
+    options: ReceiveOptions | undefined,
+  ): Promise<Received> {
+    const core = this.#core;
+    try {
+      core.requireOpen();
+      const destination = this.#checkDestination(into);
+      const from = options?.from;
+      this.#checkFrom(from);
+      if (options !== undefined) checkDeadline(options);
+      if (kind === Kind.Receive ? this.inbox.idle && this.#untagged.length === 0 : this.#tagged.length === 0) {
+        const operation = this.#post(kind, destination, from, tag, ignore);
+        if (operation !== undefined) return this.#await(operation, options);
+      }
+      return new Promise<Received>((resolve, reject) => {
+        this.#enqueue({ kind, destination, from, tag, ignore, waiter: { resolve, reject }, deadline: options });
+      });
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+  }
+
+  /** Posts a buffer; undefined where the provider has no room for it. */
+  #post(
+    kind: Kind.Receive | Kind.ReceiveTagged,
+    destination: Destination,
+    from: Peer | undefined,
+    tag: bigint,
+    ignore: bigint,
+  ): Operation | undefined {
+    const core = this.#core;
+    const { lease, length } = destination;
+    lease?.beginReceive();
+    const operation = core.operations.takeReceive();
+    if (operation === undefined) {
+      lease?.end(true);
+      return undefined;
+    }
+    const chunk = lease === undefined ? core.memory.take(length) : lease.chunk;
+    const address = from === undefined ? -1 : from.address;
+    const { memory, offset } = chunk;
+    let posted = false;
+    try {
+      if (chunk.slab.failure !== undefined) throw chunk.slab.failure;
+      if (chunk.slab.ready)
+        posted =
+          kind === Kind.Receive
+            ? core.endpoint.recv(memory, offset, length, operation.context, address)
+            : core.endpoint.recvTagged(memory, offset, length, tag, operation.context, ignore, address);
+    } finally {
+      if (!posted) {
+        core.operations.release(operation);
+        if (lease === undefined) core.memory.release(chunk);
+        else lease.end(true);
+      }
+    }
+    if (!posted) return undefined;
+    operation.kind = kind;
+    operation.chunk = chunk;
+    operation.lease = lease;
+    operation.peer = from;
+    operation.length = length;
+    operation.destination = destination;
+    return operation;
+  }
+
+  /** Spins for a posted receive, and else gives a promise of it. */
+  #await(operation: Operation, options: ReceiveOptions | undefined): Promise<Received> {
+    const core = this.#core;
+    core.poll(true);
+    if (operation.done) {
+      const { result, failure } = operation;
+      core.operations.release(operation);
+      if (result === undefined) return Promise.reject(failure as Error);
+      if (spendTurn()) return Promise.resolve(result);
+      return new Promise((resolve) => {
+        nextTurn(() => {
+          resolve(result);
+        });
+      });
+    }
+    return new Promise<Received>((resolve, reject) => {
+      this.#attach(operation, { resolve, reject }, options);
+    });
+  }
+
+  #attach(operation: Operation, waiter: Waiter<Received>, options: ReceiveOptions | undefined): void {
+    const core = this.#core;
+    core.beginWait();
+    const stop = hasDeadline(options)
+      ? watchDeadline(options, operation.kind === Kind.Receive ? 'recv' : 'recvTagged', (reason) => {
+          this.#abort(operation, reason);
+        })
+      : undefined;
+    const settle = (): void => {
+      stop?.();
+      core.endWait();
+    };
+    operation.receive = {
+      resolve: (value) => {
+        settle();
+        waiter.resolve(value);
+      },
+      reject: (reason) => {
+        settle();
+        waiter.reject(reason);
+      },
+    };
+  }
+
+  // ---- waiting in line
+
+  #enqueue(entry: WaitingReceive): void {
+    const core = this.#core;
+    core.beginWait();
+    const { waiter } = entry;
+    const stop = hasDeadline(entry.deadline)
+      ? watchDeadline(entry.deadline, 'recv', (reason) => {
+          const line = entry.kind === Kind.Receive ? this.#untagged : this.#tagged;
+          const index = line.indexOf(entry);
+          if (index < 0) return;
+          line.splice(index, 1);
+          entry.waiter.reject(withReleased(reason, Promise.resolve()));
+        })
+      : undefined;
+    const settle = (): void => {
+      stop?.();
+      core.endWait();
+    };
+    entry.waiter = {
+      resolve: (value) => {
+        settle();
+        waiter.resolve(value);
+      },
+      reject: (reason) => {
+        settle();
+        waiter.reject(reason);
+      },
+    };
+    (entry.kind === Kind.Receive ? this.#untagged : this.#tagged).push(entry);
+    if (entry.kind === Kind.Receive) this.inbox.addTaker(entry.from, (held) => this.#give(entry, held));
+    core.poll(true);
+    this.#serve();
+  }
+
+  /** A message of the pool for a recv(): false where it no longer wants one. */
+  #give(entry: WaitingReceive, held: Held): boolean {
+    const index = this.#untagged.indexOf(entry);
+    if (index < 0) return false;
+    this.#untagged.splice(index, 1);
+    try {
+      entry.waiter.resolve(this.#deliver(entry.destination, held));
+    } catch (error) {
+      entry.waiter.reject(error);
+    }
+    return true;
+  }
+
+  #deliver(destination: Destination, held: Held): Received {
+    const { buffer, lease, length } = destination;
+    const { message } = held;
+    const target = buffer ?? lease?.data;
+    if (target === undefined) {
+      if (message.data.byteLength <= length) return this.inbox.own(held);
+    } else {
+      if (buffer !== undefined) checkBytes('into', buffer);
+      target.set(message.data.subarray(0, length));
+    }
+    const fitting = Math.min(length, message.data.byteLength);
+    message.data = target?.subarray(0, fitting) ?? message.data.slice(0, fitting);
+    if (message.length > fitting) message.truncated = true;
+    this.inbox.giveBack(held);
+    this.#core.counters.bytesCopied += fitting;
+    return message;
+  }
+
+  /** Posts buffers of their own for those in line, as soon as nothing of the pool can come before them. */
+  #serve(): void {
+    if (this.#core.state !== 'open') return;
+    if (this.inbox.idle) this.#postLine(this.#untagged);
+    this.#postLine(this.#tagged);
+  }
+
+  #postLine(line: WaitingReceive[]): void {
+    while (line.length !== 0) {
+      const entry = line[0];
+      let operation: Operation | undefined;
+      try {
+        operation = this.#post(entry.kind, entry.destination, entry.from, entry.tag, entry.ignore);
+      } catch (error) {
+        line.shift();
+        entry.waiter.reject(error);
+        continue;
+      }
+      if (operation === undefined) return;
+      line.shift();
+      // From here on the deadline watches the posted operation; the line's own watch no longer finds the entry.
+      operation.receive = entry.waiter;
+      if (hasDeadline(entry.deadline)) {
+        const posted = operation;
+        const { waiter } = entry;
+        const stop = watchDeadline({ ...entry.deadline }, 'recv', (reason) => {
+          this.#abort(posted, reason);
+        });
+        posted.receive = {
+          resolve: (value) => {
+            stop();
+            waiter.resolve(value);
+          },
+          reject: (reason) => {
+            stop();
+            waiter.reject(reason);
+          },
+        };
+      }
+    }
+  }
+
+  /** Completions came: there may be room for those in line. */
+  roomMayBeThere(): void {
+    if (this.#untagged.length !== 0 || this.#tagged.length !== 0) this.#serve();
+    this.inbox.refill();
+  }
+
+  // ---- completions
+
+  /** A receive has its message (or what fitted of it). */
+  completed(operation: Operation, completions: Completions, index: number): void {
+    const { counters, peersByAddress } = this.#core;
+    const truncated = completions.error(index) === FI_ETRUNC;
+    const data = this.#bytes(operation, Math.min(completions.length(index), operation.length));
+    const message = new ArrivedMessage(data.byteLength, data);
+    if (truncated) {
+      counters.truncated += 1;
+      message.truncated = true;
+      message.length = Math.max(completions.length(index), data.byteLength + completions.overflow(index));
+    }
+    const source = completions.source(index);
+    const from = source >= 0 ? peersByAddress[source] : undefined;
+    if (from !== undefined) message.from = from;
+    if (completions.hasImmediate(index)) message.immediate = completions.immediate(index);
+    if (operation.kind === Kind.ReceiveTagged) message.tag = completions.tag(index);
+    counters.messagesReceived += 1;
+    counters.bytesReceived += data.byteLength;
+    if (operation.kind === Kind.Pool || operation.orphan) this.inbox.arrived(operation, message);
+    else this.#finish(operation, message);
+  }
+
+  #bytes(operation: Operation, length: number): Uint8Array {
+    const { chunk } = operation;
+    if (chunk === undefined) return new Uint8Array(0);
+    return length === chunk.bytes.byteLength ? chunk.bytes : chunk.bytes.subarray(0, length);
+  }
+
+  /** Gives a message to the recv() whose buffer it arrived in. */
+  #finish(operation: Operation, message: Received): void {
+    const { destination, receive, released } = operation;
+    let failure: unknown;
+    try {
+      this.#place(operation, destination, message);
+    } catch (error) {
+      failure = error; // the program's buffer was transferred away meanwhile
+    }
+    released?.();
+    if (receive === undefined) {
+      // It came while the call was spinning: the caller looks at the record.
+      operation.done = true;
+      operation.failure = failure;
+      operation.result = failure === undefined ? message : undefined;
+      return;
+    }
+    this.#core.operations.release(operation);
+    if (failure === undefined) receive.resolve(message);
+    else receive.reject(failure);
+  }
+
+  #place(operation: Operation, destination: Destination | undefined, message: Received): void {
+    const { chunk, lease } = operation;
+    const { data } = message;
+    if (lease !== undefined) {
+      message.data = data.byteLength === lease.length ? lease.data : lease.data.subarray(0, data.byteLength);
+      lease.end(true);
+      return;
+    }
+    if (chunk === undefined) return;
+    const buffer = destination?.buffer;
+    try {
+      if (buffer !== undefined) {
+        checkBytes('into', buffer);
+        buffer.set(data);
+        message.data = data.byteLength === buffer.byteLength ? buffer : buffer.subarray(0, data.byteLength);
+      } else if (isLarge(chunk)) {
+        this.#core.memory.handOver(chunk);
+        return;
+      } else {
+        message.data = data.slice();
+      }
+      this.#core.counters.bytesCopied += data.byteLength;
+    } finally {
+      if (buffer !== undefined || !isLarge(chunk)) this.#core.memory.release(chunk);
+    }
+  }
+
+  failed(operation: Operation, error: unknown, cancelled: boolean): void {
+    const { receive, released, abortReason, orphan } = operation;
+    if (operation.kind === Kind.Pool) {
+      this.inbox.failed(operation, error, cancelled);
+      return;
+    }
+    if (operation.lease !== undefined) operation.lease.end(true);
+    else if (operation.chunk !== undefined) this.#core.memory.release(operation.chunk);
+    released?.();
+    const reason = abortReason === undefined ? error : withReleased(abortReason, Promise.resolve());
+    if (receive === undefined && !orphan) {
+      operation.done = true;
+      operation.failure = reason;
+      return;
+    }
+    this.#core.operations.release(operation);
+    receive?.reject(reason);
+  }
+
+  // ---- giving up
+
+  /**
+   * The signal was aborted or the time is over. The provider is asked to cancel; its answer, which may be that the message
+   * won the race, settles the promise. Where it cannot be asked the promise rejects now, and what the buffer may still
+   * receive goes to the next who asks.
+   */
+  #abort(operation: Operation, reason: unknown): void {
+    if (operation.receive === undefined) return;
+    operation.abortReason = reason;
+    let asked = false;
+    try {
+      asked = this.#core.endpoint.cancel(operation.context);
+    } catch {
+      // unsupported: treated below
+    }
+    this.#core.poll(false);
+    if (asked || operation.receive === undefined) {
+      this.#abandonLater(operation, reason);
+      return;
+    }
+    this.#orphan(operation, reason);
+  }
+
+  // A provider that was asked to cancel and never answers must not keep the promise from settling.
+  #abandonLater(operation: Operation, reason: unknown): void {
+    if (operation.receive === undefined || operation.abortReason !== reason) return;
+    setTimeout(() => {
+      if (operation.abortReason === reason && operation.receive !== undefined) this.#orphan(operation, reason);
+    }, 200).unref();
+  }
+
+  #orphan(operation: Operation, reason: unknown): void {
+    const { receive } = operation;
+    operation.receive = undefined;
+    operation.orphan = true;
+    const released = new Promise<void>((resolve) => {
+      operation.released = resolve;
+    });
+    receive?.reject(withReleased(reason, released));
+  }
+
+  /** Rejects the receives that are only from a peer. */
+  closePeer(peer: Peer, reason: Error): void {
+    for (const line of [this.#untagged, this.#tagged]) {
+      for (const entry of line.filter((candidate) => candidate.from === peer)) {
+        line.splice(line.indexOf(entry), 1);
+        entry.waiter.reject(withReleased(reason, Promise.resolve()));
+      }
+    }
+    for (const operation of this.#core.operations.inFlight())
+      if (operation.peer === peer && operation.kind >= Kind.Receive) this.#abort(operation, reason);
+  }
+
+  /** At close: every receive rejects, iterators end. */
+  rejectAll(reason: Error): void {
+    for (const line of [this.#untagged, this.#tagged])
+      for (const entry of line.splice(0)) entry.waiter.reject(withReleased(reason, Promise.resolve()));
+    this.inbox.end();
+    for (const operation of this.#core.operations.inFlight())
+      if (operation.kind >= Kind.Receive && operation.receive !== undefined) this.#orphan(operation, reason);
+  }
+
+  /** tryRecv(): the first call opens the pool for good. */
+  tryRecv(): Message | undefined {
+    if (!this.#trying) {
+      this.#trying = true;
+      this.inbox.open();
+    }
+    if (this.inbox.heldMessages === 0) this.#core.poll(false);
+    const held = this.inbox.take();
+    return held === undefined ? undefined : this.inbox.own(held);
+  }
+}

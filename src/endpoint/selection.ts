@@ -1,0 +1,230 @@
+// Which provider an endpoint gets, and why: asks fi_getinfo for each candidate with all that the program needs, and,
+// where one is refused, again with one hint relaxed at a time to find the one that refused it.
+import {
+  FI_CONTEXT,
+  FI_CONTEXT2,
+  FI_DIRECTED_RECV,
+  FI_MSG,
+  FI_SOURCE,
+  FI_TAGGED,
+  type Hints,
+  type Info,
+  getInfo,
+  isAvailable,
+  libraryVersion,
+} from '../fi/index.js';
+import { FabricError, rangeError, typeError, unsupportedError } from '../fi/errors.js';
+import { FI_ENODATA } from '../fi/errno.js';
+import { defaultAddress, listInterfaces } from './interfaces.js';
+import { DEFAULT_PROVIDERS, type Provider, candidatesFor } from './providers.js';
+import type { CandidateExplanation, Explanation, Feature, OpenOptions } from './types.js';
+
+/** A candidate that can be opened, or why it cannot. */
+export interface Candidate {
+  requested: string;
+  provider: Provider;
+  info: Info | undefined;
+  /** Why it can be opened, or what refused it. */
+  reason: string;
+  domains: string[];
+}
+
+/** What is asked of every provider; each clears what it does not need. */
+function hintsFor(provider: Provider, options: OpenOptions): Hints {
+  const features: readonly Feature[] = options.features ?? [];
+  let caps = FI_MSG | FI_SOURCE | FI_DIRECTED_RECV;
+  if (features.includes('tagged')) caps |= FI_TAGGED;
+  const ordered = options.ordered ?? true;
+  const order = ordered ? ['FI_ORDER_SAS'] : [];
+  return {
+    providerName: provider.name,
+    ...(provider.fabric === undefined ? {} : { fabricName: provider.fabric }),
+    ...(options.domain === undefined ? {} : { domainName: options.domain }),
+    endpointType: 'FI_EP_RDM',
+    caps,
+    mode: FI_CONTEXT | FI_CONTEXT2,
+    memoryMode: ['FI_MR_LOCAL', 'FI_MR_VIRT_ADDR', 'FI_MR_ALLOCATED', 'FI_MR_PROV_KEY'],
+    threading: 'FI_THREAD_SAFE',
+    addressVectorType: 'FI_AV_TABLE',
+    resourceManagement: 'FI_RM_ENABLED',
+    transmit: { messageOrder: order },
+    receive: { messageOrder: order },
+  };
+}
+
+interface Relaxation {
+  /** What the hint asks for, in the user's words. */
+  name: string;
+  relax: (hints: Hints) => Hints;
+}
+
+const relaxations: readonly Relaxation[] = [
+  {
+    name: "ordered messages (ordered: true, FI_ORDER_SAS); open with ordered: false if order does not matter",
+    relax: (hints) => ({ ...hints, transmit: {}, receive: {} }),
+  },
+  {
+    name: "tagged messages (features: ['tagged'], FI_TAGGED)",
+    relax: (hints) => ({ ...hints, caps: (hints.caps as bigint) & ~FI_TAGGED }),
+  },
+  {
+    name: 'the domain asked for (domain); explain() without it lists the domains',
+    relax: ({ domainName: _, ...hints }) => hints,
+  },
+  { name: 'use by several threads (FI_THREAD_SAFE)', relax: ({ threading: _, ...hints }) => hints },
+  { name: 'addresses as a table (FI_AV_TABLE)', relax: ({ addressVectorType: _, ...hints }) => hints },
+  { name: 'flow control (FI_RM_ENABLED)', relax: ({ resourceManagement: _, ...hints }) => hints },
+  {
+    name: 'the memory registration modes offered',
+    relax: (hints) => ({
+      ...hints,
+      memoryMode: [...(hints.memoryMode as string[]), 'FI_MR_ENDPOINT', 'FI_MR_RMA_EVENT', 'FI_MR_RAW', 'FI_MR_COLLECTIVE'],
+    }),
+  },
+  { name: 'reliable datagrams (FI_EP_RDM)', relax: ({ endpointType: _, ...hints }) => hints },
+];
+
+/** The local address that a provider is asked to bind, or why there is none. */
+function target(provider: Provider, options: OpenOptions): { node?: string; service?: string | number; flags: bigint } | string {
+  if (!provider.ip) return { flags: 0n };
+  const node = options.node ?? defaultAddress();
+  if (node === undefined)
+    return "no interface with a routable address is up; give node: '127.0.0.1' to stay on this machine";
+  return { node, ...(options.service === undefined ? {} : { service: options.service }), flags: FI_SOURCE };
+}
+
+/** libfabric lists layered providers under a core provider's name: only the exact one counts. */
+function matching(infos: readonly Info[], provider: Provider): Info[] {
+  return infos.filter(
+    (info) => info.provider === provider.name && (provider.fabric === undefined || info.fabricName === provider.fabric),
+  );
+}
+
+/** Some capabilities are wanted, not needed: asked for together, then one by one given up. */
+async function ask(provider: Provider, hints: Hints, where: { node?: string; service?: string | number; flags: bigint }): Promise<Info[]> {
+  const caps = hints.caps as bigint;
+  for (const wanted of [caps, caps & ~FI_DIRECTED_RECV, caps & ~FI_DIRECTED_RECV & ~FI_SOURCE]) {
+    const infos = matching(await getInfo({ ...hints, caps: wanted }, where), provider);
+    if (infos.length !== 0) return infos;
+  }
+  return [];
+}
+
+async function whyRefused(
+  provider: Provider,
+  hints: Hints,
+  where: { node?: string; service?: string | number; flags: bigint },
+): Promise<string> {
+  for (const { name, relax } of relaxations) {
+    const relaxed = relax(hints);
+    if (JSON.stringify(relaxed, bigintText) === JSON.stringify(hints, bigintText)) continue;
+    if ((await ask(provider, relaxed, where)).length !== 0) return `it does not offer ${name}`;
+  }
+  if (where.node !== undefined && matching(await getInfo({ providerName: provider.name }), provider).length !== 0)
+    return `it cannot bind the address ${where.node}${where.service === undefined ? '' : ` port ${String(where.service)}`}`;
+  if (matching(await getInfo({ providerName: provider.name }), provider).length !== 0)
+    return 'it does not offer this combination of hints, though each alone';
+  return 'this libfabric has no such provider, or the provider found no device';
+}
+
+const bigintText = (_key: string, value: unknown): unknown => (typeof value === 'bigint' ? String(value) : value);
+
+async function examine(requested: string, provider: Provider, options: OpenOptions): Promise<Candidate> {
+  const base = { requested, provider, info: undefined, domains: [] };
+  const missing = (options.features ?? []).find((feature) => feature !== 'tagged');
+  if (missing !== undefined)
+    return { ...base, reason: `'${missing}' is not there yet in this package; messages and 'tagged' are` };
+  const where = target(provider, options);
+  if (typeof where === 'string') return { ...base, reason: where };
+  const hints = hintsFor(provider, options);
+  const infos = await ask(provider, hints, where);
+  const info = infos[0];
+  if (info === undefined) return { ...base, reason: await whyRefused(provider, hints, where) };
+  const domains = [...new Set(infos.map((entry) => entry.domainName))];
+  return { requested, provider, info, domains, reason: provider.note };
+}
+
+/** The names to try, in order. */
+export function requestedProviders(options: OpenOptions): readonly string[] {
+  const { provider } = options;
+  const given = provider ?? process.env['LIBFABRIC_PROVIDER']?.split(',').map((name) => name.trim());
+  if (given === undefined) return DEFAULT_PROVIDERS;
+  const names = typeof given === 'string' ? [given] : given;
+  if (!Array.isArray(names)) throw typeError('options.provider', provider, 'a name or an array of names');
+  const list = (names as readonly unknown[]).filter((name) => name !== '');
+  for (const name of list) if (typeof name !== 'string') throw typeError('options.provider', name, 'a name or an array of names');
+  if (list.length === 0) throw rangeError('options.provider', provider, 'at least one name, such as tcp or shm');
+  return list as readonly string[];
+}
+
+/** Candidates in order. Stops at the first that can be opened unless `all` is given. */
+export async function* candidates(options: OpenOptions): AsyncGenerator<Candidate> {
+  const { version } = libraryVersion();
+  for (const requested of requestedProviders(options))
+    for (const provider of candidatesFor(requested, version)) yield await examine(requested, provider, options);
+}
+
+export function describeCandidate(candidate: Candidate, status: CandidateExplanation['status']): CandidateExplanation {
+  const { requested, provider, domains, reason } = candidate;
+  return { requested, provider: provider.name, status, reason, domains };
+}
+
+class ExplanationText implements Explanation {
+  readonly libfabric: { version: string; path: string } | undefined;
+  readonly chosen: CandidateExplanation | undefined;
+  readonly candidates: readonly CandidateExplanation[];
+  readonly interfaces = listInterfaces();
+
+  constructor(candidateList: readonly CandidateExplanation[]) {
+    const found = isAvailable();
+    this.libfabric = found.available ? { version: found.version, path: found.path } : undefined;
+    this.candidates = candidateList;
+    this.chosen = candidateList.find((entry) => entry.status === 'chosen');
+  }
+
+  toString(): string {
+    const lines = [
+      this.libfabric === undefined ? 'libfabric: missing' : `libfabric ${this.libfabric.version}, ${this.libfabric.path}`,
+      ...this.candidates.map(({ requested, provider, status, reason, domains }) => {
+        const name = requested === provider ? provider : `${requested} (${provider})`;
+        return `${status.padEnd(9)} ${name}: ${reason}${domains.length === 0 ? '' : `; domains ${domains.join(', ')}`}`;
+      }),
+      ...this.interfaces.map(({ name, address, kind }) => `interface ${name} ${address} (${kind})`),
+    ];
+    return lines.join('\n');
+  }
+}
+
+/**
+ * `fi_getinfo(3)`: what open() would choose with the same options; for every other candidate, what refused it, found by
+ * asking again with one hint relaxed at a time; and the machine's interfaces. Opens nothing.
+ */
+export async function explain(options: OpenOptions = {}): Promise<Explanation> {
+  const list: CandidateExplanation[] = [];
+  let chosen = false;
+  for await (const candidate of candidates(options)) {
+    if (candidate.info === undefined) {
+      list.push(describeCandidate(candidate, 'refused'));
+    } else {
+      list.push(describeCandidate(candidate, chosen ? 'available' : 'chosen'));
+      chosen = true;
+    }
+  }
+  return new ExplanationText(list);
+}
+
+/** The error of open() where no candidate can be opened: names each and what refused it. */
+export function noProvider(refused: readonly CandidateExplanation[]): Error {
+  const lines = refused.map(({ requested, provider, reason }) => {
+    const name = requested === provider ? provider : `${requested} (${provider})`;
+    return `${name}: ${reason}`;
+  });
+  const [first] = refused;
+  if (refused.length === 1 && first !== undefined && first.reason.includes('not there yet')) return unsupportedError(first.reason);
+  return new FabricError(
+    `no provider can be opened with these options. ${lines.join('. ')}. explain() with the same options says more`,
+    'ERR_FABRIC_UNAVAILABLE',
+    FI_ENODATA,
+    'fi_getinfo',
+  );
+}

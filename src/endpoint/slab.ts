@@ -1,0 +1,244 @@
+// Memory for messages: slabs of page-aligned memory that the addon owns, cut into chunks of one size each, registered
+// once where the provider asks for it. What is in flight always lies here, so that nothing a program does to its own
+// buffers (transfer, resize, collect) can reach memory that a NIC uses.
+import { type Domain, Memory, MemoryRegion } from '../fi/index.js';
+import { FabricError, checkInteger, closedError } from '../fi/errors.js';
+
+const SMALLEST = 64;
+const LARGEST_POOLED = 65536;
+const SLAB_BYTES = 256 * 1024;
+/** Bytes of large blocks kept for reuse. */
+const LARGE_KEPT_BYTES = 32 * 1024 * 1024;
+
+/** A piece of a slab, for one message. */
+export class Chunk {
+  readonly memory: Memory;
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+  /** @internal */
+  readonly slab: Slab;
+  /** Users of a chunk that carries several messages. */
+  users = 1;
+
+  constructor(slab: Slab, offset: number, length: number) {
+    this.slab = slab;
+    this.memory = slab.memory;
+    this.offset = offset;
+    this.bytes = slab.memory.bytes.subarray(offset, offset + length);
+  }
+}
+
+class Slab {
+  readonly memory: Memory;
+  readonly size: number;
+  region: MemoryRegion | undefined;
+  /** Whether operations may use it: registered, where it must be. */
+  ready: boolean;
+  failure: FabricError | undefined;
+  registering: Promise<void> | undefined;
+
+  constructor(size: number, bytes: number, domain: Domain | undefined, onReady: () => void) {
+    this.size = size;
+    this.memory = Memory.allocate(bytes);
+    this.ready = domain === undefined;
+    if (domain !== undefined) this.registering = this.#register(domain, onReady);
+  }
+
+  async #register(domain: Domain, onReady: () => void): Promise<void> {
+    try {
+      this.region = await MemoryRegion.register(domain, this.memory);
+      this.ready = true;
+    } catch (error) {
+      this.failure = error as FabricError;
+    }
+    onReady();
+  }
+}
+
+/** The size of the chunks that serve `length` bytes: a power of two. */
+function sizeFor(length: number): number {
+  return length <= SMALLEST ? SMALLEST : 2 ** (32 - Math.clz32(length - 1));
+}
+
+/** The endpoint's memory. */
+export class SlabAllocator {
+  readonly #domain: Domain | undefined;
+  readonly #onReady: () => void;
+  // Free chunks by size class: index is log2 of the size.
+  readonly #free: Chunk[][] = Array.from({ length: 54 }, () => []);
+  readonly #slabs = new Set<Slab>();
+  #largeKept = 0;
+
+  /** `domain` where the provider wants memory registered (FI_MR_LOCAL); `onReady` when a slab became usable. */
+  constructor(domain: Domain | undefined, onReady: () => void) {
+    this.#domain = domain;
+    this.#onReady = onReady;
+  }
+
+  /** A chunk of at least `length` bytes. Its content is whatever was there before. */
+  take(length: number): Chunk {
+    if (length > LARGEST_POOLED) return this.#takeLarge(length);
+    const size = sizeFor(length);
+    const free = this.#free[31 - Math.clz32(size)];
+    return free.pop() ?? this.#grow(size, free);
+  }
+
+  #grow(size: number, free: Chunk[]): Chunk {
+    const slab = this.#slab(size, Math.max(SLAB_BYTES, size * 4));
+    for (let offset = slab.memory.length - size; offset > 0; offset -= size) free.push(new Chunk(slab, offset, size));
+    return new Chunk(slab, 0, size);
+  }
+
+  #slab(size: number, bytes: number): Slab {
+    const slab = new Slab(size, bytes, this.#domain, this.#onReady);
+    this.#slabs.add(slab);
+    return slab;
+  }
+
+  // Large blocks have powers of two too, so that a block can serve again; 2^31 and above the exact size.
+  #takeLarge(length: number): Chunk {
+    const size = length <= 2 ** 30 ? sizeFor(length) : length;
+    const free = this.#free[Math.ceil(Math.log2(size))];
+    const kept = free.findIndex((chunk) => chunk.bytes.byteLength >= length);
+    if (kept >= 0) {
+      const [chunk] = free.splice(kept, 1);
+      this.#largeKept -= chunk.slab.memory.length;
+      return chunk;
+    }
+    return new Chunk(this.#slab(size, size), 0, size);
+  }
+
+  /** Gives a chunk back. Only when no operation uses it. */
+  release(chunk: Chunk): void {
+    if (--chunk.users > 0) return;
+    chunk.users = 1;
+    const { size, memory } = chunk.slab;
+    if (size <= LARGEST_POOLED) {
+      this.#free[31 - Math.clz32(size)].push(chunk);
+      return;
+    }
+    if (this.#largeKept + memory.length <= LARGE_KEPT_BYTES) {
+      this.#largeKept += memory.length;
+      this.#free[Math.ceil(Math.log2(size))].push(chunk);
+      return;
+    }
+    this.#discard(chunk.slab);
+  }
+
+  /** Parts with a large chunk for good: its memory now belongs to whoever holds a view of it. */
+  handOver(chunk: Chunk): void {
+    this.#discard(chunk.slab);
+  }
+
+  #discard(slab: Slab): void {
+    this.#slabs.delete(slab);
+    if (slab.region === undefined) {
+      slab.memory.free();
+      return;
+    }
+    // Unregistering may block: it happens elsewhere, and the memory goes after it.
+    slab.region.close().then(
+      () => {
+        slab.memory.free();
+      },
+      () => undefined,
+    );
+  }
+
+  /** Closes the registrations, at the endpoint's end. Memory that is still pinned goes when it no longer is. */
+  async close(): Promise<void> {
+    const slabs = [...this.#slabs];
+    this.#slabs.clear();
+    for (const list of this.#free) list.length = 0;
+    await Promise.all(
+      slabs.map(async (slab) => {
+        await slab.registering;
+        await slab.region?.close();
+        slab.memory.free();
+      }),
+    );
+  }
+}
+
+/** Whether a chunk is long enough that handing it over beats copying it. */
+export function isLarge(chunk: Chunk): boolean {
+  return chunk.slab.size > LARGEST_POOLED;
+}
+
+// Who owns a lease; separate from the class so that Lease needs no public constructor.
+const owners = new WeakMap<Lease, { allocator: SlabAllocator; chunk: Chunk }>();
+
+/**
+ * Registered memory, lent to the program: messages are sent from it and received into it without a copy. Dispose of it
+ * when it is no longer needed; in flight it cannot be reused, and returns to its slab only when it has landed.
+ */
+export class Lease implements Disposable {
+  /** The bytes. Never transfer their buffer; a structuredClone of them copies the whole slab behind. */
+  readonly data: Uint8Array;
+  #sending = 0;
+  #receiving = false;
+  #disposed = false;
+
+  /** @internal */
+  constructor(allocator: SlabAllocator, bytes: number) {
+    checkInteger('bytes', bytes, 1, Number.MAX_SAFE_INTEGER);
+    const chunk = allocator.take(bytes);
+    owners.set(this, { allocator, chunk });
+    this.data = chunk.bytes.byteLength === bytes ? chunk.bytes : chunk.bytes.subarray(0, bytes);
+  }
+
+  get length(): number {
+    return this.data.byteLength;
+  }
+
+  /** Whether dispose was called. */
+  get disposed(): boolean {
+    return this.#disposed;
+  }
+
+  /** @internal The memory, for an operation. */
+  get chunk(): Chunk {
+    const owner = owners.get(this);
+    if (owner === undefined || this.#disposed) throw closedError('the Lease');
+    return owner.chunk;
+  }
+
+  /** @internal Whether it was lent by this allocator. */
+  isOf(allocator: SlabAllocator): boolean {
+    return owners.get(this)?.allocator === allocator;
+  }
+
+  /** @internal */
+  beginSend(): void {
+    if (this.#receiving) throw new FabricError('the Lease is being received into; await that first', 'ERR_FABRIC_BUSY');
+    this.#sending += 1;
+  }
+
+  /** @internal */
+  beginReceive(): void {
+    if (this.#receiving || this.#sending > 0)
+      throw new FabricError('the Lease is in flight; await that first', 'ERR_FABRIC_BUSY');
+    this.#receiving = true;
+  }
+
+  /** @internal */
+  end(receive: boolean): void {
+    if (receive) this.#receiving = false;
+    else this.#sending -= 1;
+    if (this.#disposed) this.#return();
+  }
+
+  #return(): void {
+    if (this.#sending > 0 || this.#receiving) return;
+    const owner = owners.get(this);
+    if (owner === undefined) return;
+    owners.delete(this);
+    owner.allocator.release(owner.chunk);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#return();
+  }
+}
