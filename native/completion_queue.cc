@@ -14,11 +14,25 @@ constexpr uint32_t kEngineStopMs = 2'000;
 // The wait object that was really granted: what was asked for may have been ignored.
 void ask_wait_object(CompletionQueueObject& object) {
   fi_wait_obj granted = FI_WAIT_NONE;
-  if (fi_control(&object.fid->fid, FI_GETWAITOBJ, &granted) != 0) granted = object.wait_object;
+  if (object.wait_set != nullptr)
+    granted = FI_WAIT_SET;
+  else if (fi_control(&object.fid->fid, FI_GETWAITOBJ, &granted) != 0) granted = object.wait_object;
   object.wait_object = granted;
   if (object.wait_object == FI_WAIT_NONE) return;
   int fd = -1;
-  if (fi_control(&object.fid->fid, FI_GETWAIT, &fd) == 0) object.wait_fd = fd;
+  fid* source = object.wait_set != nullptr ? &object.wait_set->fid : &object.fid->fid;
+  if (fi_control(source, FI_GETWAIT, &fd) == 0) object.wait_fd = fd;
+}
+
+// A wait set of the fabric's, for FI_WAIT_SET (fi_wait_open(3)).
+int open_wait_set(CompletionQueueObject& object, CqAttributes& attributes) {
+  if (!OFI_HAS_OP(object.fabric->ops, fi_ops_fabric, wait_open)) return -FI_ENOSYS;
+  auto wait = zeroed<fi_wait_attr>();
+  wait.wait_obj = FI_WAIT_FD;
+  const int status = fi_wait_open(object.fabric, &wait, &object.wait_set);
+  if (status != 0) return status;
+  attributes.attr.wait_set = object.wait_set;
+  return 0;
 }
 
 int open_queue(CompletionQueueObject& object, uint32_t size, fi_cq_format format, fi_wait_obj wait) {
@@ -26,8 +40,12 @@ int open_queue(CompletionQueueObject& object, uint32_t size, fi_cq_format format
   attributes.attr.size = size;
   attributes.attr.format = format;
   attributes.attr.wait_obj = wait;
-  const int status = fi_cq_open(object.domain, &attributes.attr, &object.fid, nullptr);
-  if (status != 0) return status;
+  int status = wait == FI_WAIT_SET ? open_wait_set(object, attributes) : 0;
+  if (status == 0) status = fi_cq_open(object.domain, &attributes.attr, &object.fid, nullptr);
+  if (status != 0) {
+    object.close_wait_set();
+    return status;
+  }
   object.wait_object = wait;
   if (wait != FI_WAIT_NONE) ask_wait_object(object);
   object.ring = std::make_unique<CompletionRing>(object.ring_block.get(), object.operations.capacity());
@@ -109,7 +127,8 @@ Napi::Value start_engine(const Napi::CallbackInfo& info) {
   // Wait calls on a queue without a wait object crash in several providers.
   if (object->wait_fd < 0 && options.sleep_by == SleepBy::WaitFd) options.sleep_by = SleepBy::Backoff;
   if (object->wait_object == FI_WAIT_NONE) options.sleep_by = SleepBy::Backoff;
-  object->engine = std::make_unique<Engine>(*object->reader, object->fabric, object->fid, object->wait_fd, options,
+  const WaitFd wait{object->fabric, &object->fid->fid, object->wait_set, object->wait_fd};
+  object->engine = std::make_unique<Engine>(*object->reader, wait, options,
                                             [mailbox = environment.mailbox()] { mailbox->wake(); });
   object->engine->start();
   if (environment.loop_watch() != nullptr) {
@@ -158,7 +177,15 @@ void CompletionQueueObject::before_close() {
 int CompletionQueueObject::close_blocking() {
   if (leaked) return -FI_EBUSY;
   if (reader != nullptr) reader->set_event_queue(nullptr);
-  return FidObject::close_blocking();
+  const int status = FidObject::close_blocking();
+  if (status == 0) close_wait_set();
+  return status;
+}
+
+// After the queue: it is busy while the queue uses it.
+void CompletionQueueObject::close_wait_set() {
+  if (wait_set != nullptr) fi_close(&wait_set->fid);
+  wait_set = nullptr;
 }
 
 std::vector<uint32_t> CompletionQueueObject::drop_all_of(const void* endpoint) {
@@ -171,7 +198,9 @@ std::vector<uint32_t> CompletionQueueObject::drop_all_of(const void* endpoint) {
     locked = reader->try_lock();
   }
   if (!locked) return dropped;
-  reader->read(ring->room());  // what was completed before the close is no loss
+  // What was completed before the close is no loss. A read ends early where an error is in the way.
+  while (reader->read(ring->room()) != 0) {
+  }
   operations.drop_all_of(endpoint, [&dropped](uint32_t index) { dropped.push_back(index); });
   reader->unlock();
   return dropped;

@@ -23,12 +23,15 @@ class CompletionQueueObject : public FidObject<fid_cq> {
 
   void before_close() override;
   int close_blocking() override;
+  void close_wait_set();
   // After fi_close(endpoint): the contexts of the operations that the provider dropped.
   std::vector<uint32_t> drop_all_of(const void* endpoint);
 
   fid_domain* domain = nullptr;
   fid_fabric* fabric = nullptr;
   int wait_fd = -1;
+  // Where the queue's own wait object never becomes quiet again (net 1.17), one of the fabric's is used.
+  fid_wait* wait_set = nullptr;
   fi_wait_obj wait_object = FI_WAIT_NONE;
   OperationTable operations;
   BlockReference ring_block;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <climits>
+#include <cstdlib>
 
 namespace ofi {
 
@@ -23,14 +24,15 @@ uint64_t tag_of(const fi_cq_data_entry&) { return 0; }
 
 }  // namespace
 
+// False for a late report, of which nobody is told.
 template <typename Entry>
-void CompletionReader::write_record(const Entry& entry, fi_addr_t source) {
+bool CompletionReader::write_record(const Entry& entry, fi_addr_t source) {
   // The slot is freed after the record can be seen to exist only by the caller's publish; JavaScript reuses a slot
   // only after it has read its record.
   CompletionRecord& record = ring_.next();
   record.context = operations_.complete(entry.op_context);
   // A late report of an operation that its endpoint's close has already accounted for.
-  if (record.context < 0 && entry.op_context != nullptr) return;
+  if (record.context < 0 && entry.op_context != nullptr) return false;
   record.flags = static_cast<uint32_t>(entry.flags);
   record.error = 0;
   record.provider_error = 0;
@@ -42,6 +44,7 @@ void CompletionReader::write_record(const Entry& entry, fi_addr_t source) {
   record.tag = tag_of(entry);
   record.overflow = 0;
   ring_.publish();
+  return true;
 }
 
 template <typename Entry>
@@ -56,11 +59,11 @@ uint32_t CompletionReader::read_batch(uint32_t max) {
     std::fill_n(sources.begin(), wanted, FI_ADDR_NOTAVAIL);
     const ssize_t got = fi_cq_readfrom(queue_, entries.data(), wanted, sources.data());
     if (got > 0) {
-      for (ssize_t i = 0; i < got; ++i) write_record(entries[i], sources[i]);
-      written += static_cast<uint32_t>(got);
+      for (ssize_t i = 0; i < got; ++i) written += write_record(entries[i], sources[i]) ? 1 : 0;
       if (static_cast<uint32_t>(got) < wanted) break;
     } else if (got == -FI_EAVAIL) {
-      written += read_errors();
+      // Without an entry for its error a queue would say the same for ever.
+      if (!read_errors(max - written, &written)) break;
     } else {
       if (got != -FI_EAGAIN && got != 0) record_failure(static_cast<int>(-got), "the completion queue cannot be read");
       break;
@@ -74,7 +77,7 @@ uint32_t CompletionReader::read(uint32_t max) {
   return format_ == FI_CQ_FORMAT_TAGGED ? read_batch<fi_cq_tagged_entry>(max) : read_batch<fi_cq_data_entry>(max);
 }
 
-uint32_t CompletionReader::read_blocking(int timeout_ms) {
+int32_t CompletionReader::read_blocking(int timeout_ms) {
   read_event_queue();
   if (ring_.room() == 0) return 0;
   fi_cq_tagged_entry entry = zeroed<fi_cq_tagged_entry>();  // starts with the members of every smaller format
@@ -84,31 +87,36 @@ uint32_t CompletionReader::read_blocking(int timeout_ms) {
   sleeping_.store(false, std::memory_order_seq_cst);
   if (got == 1) {
     if (format_ != FI_CQ_FORMAT_TAGGED) entry.tag = 0;
-    write_record(entry, source);
-    return 1;
+    return write_record(entry, source) ? 1 : 0;
   }
-  return got == -FI_EAVAIL ? read_errors() : 0;
+  uint32_t written = 0;
+  if (got == -FI_EAVAIL) read_errors(1, &written);
+  if (written == 0 && got < 0 && got != -FI_EAGAIN && got != -FI_EINTR) return static_cast<int32_t>(got);
+  return static_cast<int32_t>(written);
 }
 
 void CompletionReader::wake() {
   if (sleeping_.load(std::memory_order_seq_cst)) fi_cq_signal(queue_);
 }
 
-uint32_t CompletionReader::read_errors() {
-  uint32_t written = 0;
-  while (ring_.room() != 0) {
+// Up to `max` records. False where there is no error to read.
+bool CompletionReader::read_errors(uint32_t max, uint32_t* written) {
+  bool any = false;
+  for (uint32_t left = max; left != 0 && ring_.room() != 0;) {
     // Zeroed: err_data_size 0 asks for the provider's own pointer, valid until the next read.
     CqErrorEntry entry = zeroed<CqErrorEntry>();
     entry.src_addr = FI_ADDR_NOTAVAIL;
     const ssize_t got = fi_cq_readerr(queue_, reinterpret_cast<fi_cq_err_entry*>(&entry), 0);
     if (got != 1) break;
+    any = true;
     CompletionRecord& record = ring_.next();
     record.context = operations_.complete(entry.op_context);
     if (record.context < 0 && entry.op_context != nullptr) continue;
     std::array<char, kTextLength> buffer{};
     const char* text = fi_cq_strerror(queue_, entry.prov_errno, entry.err_data, buffer.data(), buffer.size());
     record.flags = static_cast<uint32_t>(entry.flags);
-    record.error = entry.err != 0 ? entry.err : FI_EOTHER;
+    // shm 1.17 gives the negative number.
+    record.error = entry.err != 0 ? std::abs(entry.err) : FI_EOTHER;
     record.provider_error = entry.prov_errno;
     record.length_low = static_cast<uint32_t>(entry.len);
     record.length_high = static_cast<uint32_t>(static_cast<uint64_t>(entry.len) >> 32);
@@ -118,9 +126,10 @@ uint32_t CompletionReader::read_errors() {
     record.tag = entry.tag;
     record.overflow = entry.olen;
     ring_.publish();
-    ++written;
+    ++*written;
+    --left;
   }
-  return written;
+  return any;
 }
 
 void CompletionReader::read_event_queue() {

@@ -27,11 +27,13 @@ class CompletionReader {
   void unlock() { locked_.store(false, std::memory_order_release); }
   bool is_locked() const { return locked_.load(std::memory_order_relaxed); }
 
-  // Under the lock. Reads until the queue is empty, the ring full or `max` records written; how many were.
+  // Under the lock. Reads until the queue gives less than it was asked for, the ring is full or `max` records were
+  // written; how many were.
   uint32_t read(uint32_t max);
   // Under the lock; sleeps in the provider until a completion comes, at most `timeout_ms`. Only for queues with a
-  // wait object that fi_cq_sread works on. wake() ends the sleep early.
-  uint32_t read_blocking(int timeout_ms);
+  // wait object that fi_cq_sread works on. wake() ends the sleep early. How many records were written, or a negative
+  // fi_errno where the provider would not sleep.
+  int32_t read_blocking(int timeout_ms);
   // From any thread: ends a read_blocking of another thread. Does nothing where nobody sleeps.
   void wake();
 
@@ -41,14 +43,14 @@ class CompletionReader {
   std::string take_text(int32_t number);
 
  private:
-  uint32_t read_errors();
+  bool read_errors(uint32_t max, uint32_t* written);
   void read_event_queue();
   void record_failure(int error, std::string text);
   int32_t keep_text(std::string text);
   template <typename Entry>
   uint32_t read_batch(uint32_t max);
   template <typename Entry>
-  void write_record(const Entry& entry, fi_addr_t source);
+  bool write_record(const Entry& entry, fi_addr_t source);
 
   fid_cq* queue_;
   fi_cq_format format_;

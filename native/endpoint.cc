@@ -134,7 +134,7 @@ void EndpointObject::before_close() { enabled = false; }
 
 int EndpointObject::close_blocking() {
   const int status = FidObject::close_blocking();
-  if (status == 0) shm_release(&shm_lock);
+  if (status == 0) shm_release(kShmDirectory, shm_name, &shm_lock_fd);
   return status;
 }
 

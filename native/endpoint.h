@@ -27,7 +27,9 @@ class EndpointObject : public FidObject<fid_ep> {
   EventQueueObject* events = nullptr;
   // Contexts of operations that the provider dropped at close, by queue: transmit then receive.
   std::shared_ptr<std::vector<uint32_t>> dropped = std::make_shared<std::vector<uint32_t>>();
-  int shm_lock = -1;
+  // An shm endpoint's file in /dev/shm, and the lock that says it is in use.
+  std::string shm_name;
+  int shm_lock_fd = -1;
 };
 
 void register_endpoint(Napi::Object exports, Environment* environment);

@@ -145,12 +145,11 @@ bool points_into_provider(const struct sigaction& action) {
                                                             : reinterpret_cast<const void*>(action.sa_handler);
   if (handler == nullptr || action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN) return false;
   const std::string path = path_of(handler);
-  for (const char* name : {"libfabric", "libinfinipath", "libpsm", "librdmacm", "libibverbs", "libefa"}) {
-    const size_t slash = path.rfind('/');
-    if (path.compare(slash == std::string::npos ? 0 : slash + 1, std::strlen(name), name) == 0 &&
-        path.find(".node") == std::string::npos)
-      return true;
-  }
+  const std::string file = path.substr(path.rfind('/') + 1);
+  // The addon's own file begins like the library's.
+  if (file.size() >= 5 && file.compare(file.size() - 5, 5, ".node") == 0) return false;
+  for (const char* name : {"libfabric", "libinfinipath", "libpsm", "librdmacm", "libibverbs", "libefa"})
+    if (file.rfind(name, 0) == 0) return true;
   return false;
 }
 

@@ -6,11 +6,12 @@ namespace ofi {
 
 namespace {
 
-// allocateMemory(bytes): a handle, or a negative status.
+// allocateMemory(bytes, overflow): a handle, or a negative status.
 Napi::Value allocate_memory(const Napi::CallbackInfo& info) {
   Environment& environment = Environment::of(info);
   const double bytes = info[0].As<Napi::Number>().DoubleValue();
-  MemoryBlock* block = MemoryBlock::allocate(static_cast<size_t>(bytes));
+  const double overflow = info[1].As<Napi::Number>().DoubleValue();
+  MemoryBlock* block = MemoryBlock::allocate(static_cast<size_t>(bytes), static_cast<size_t>(overflow));
   if (block == nullptr) return Napi::Number::New(info.Env(), -FI_ENOMEM);
   return Napi::Number::New(info.Env(), environment.add(std::make_shared<MemoryObject>(block)));
 }
@@ -19,6 +20,19 @@ Napi::Value allocate_memory(const Napi::CallbackInfo& info) {
 Napi::Value memory_buffer(const Napi::CallbackInfo& info) {
   auto* object = Environment::of(info).open<MemoryObject>(handle_argument(info, 0));
   return object == nullptr ? info.Env().Undefined() : block_buffer(info.Env(), object->block.get());
+}
+
+// memoryCapacity(memory): its bytes with the room behind them.
+Napi::Value memory_capacity(const Napi::CallbackInfo& info) {
+  auto* object = Environment::of(info).open<MemoryObject>(handle_argument(info, 0));
+  return object == nullptr ? Napi::Number::New(info.Env(), kClosed) : size_value(info.Env(), object->block.get()->capacity());
+}
+
+// trimMemory(memory): gives back what lies behind it.
+Napi::Value trim_memory(const Napi::CallbackInfo& info) {
+  auto* object = Environment::of(info).open<MemoryObject>(handle_argument(info, 0));
+  if (object != nullptr) object->block.get()->trim();
+  return info.Env().Undefined();
 }
 
 // freeMemory(memory): gives back JavaScript's hold. Operations in flight and the ArrayBuffer keep theirs.
@@ -59,6 +73,8 @@ Napi::Value block_buffer(Napi::Env env, MemoryBlock* block) {
 void register_memory(Napi::Object exports, Environment* environment) {
   define(exports, "allocateMemory", allocate_memory, environment);
   define(exports, "memoryBuffer", memory_buffer, environment);
+  define(exports, "memoryCapacity", memory_capacity, environment);
+  define(exports, "trimMemory", trim_memory, environment);
   define(exports, "freeMemory", free_memory, environment);
   define(exports, "liveBlocks", live_blocks, environment);
   define(exports, "registers", registers, environment);

@@ -11,17 +11,29 @@ namespace {
 std::atomic<int64_t> live{0};
 }  // namespace
 
-MemoryBlock* MemoryBlock::allocate(size_t bytes) {
+MemoryBlock* MemoryBlock::allocate(size_t bytes, size_t overflow) {
   const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   const size_t wanted = std::max<size_t>(bytes, 1);
-  if (wanted > SIZE_MAX - page) return nullptr;
-  const size_t mapped = (wanted + page - 1) / page * page;
+  if (wanted > SIZE_MAX / 2 || overflow > SIZE_MAX / 4) return nullptr;
+  const size_t visible = (wanted + page - 1) / page * page;
   // Whole pages of its own: a registered page that the malloc heap shares would be lost to a forked child
   // (MADV_DONTFORK), and registration works on pages.
-  void* data = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (data == MAP_FAILED) return nullptr;
-  live.fetch_add(1, std::memory_order_relaxed);
-  return new MemoryBlock(static_cast<uint8_t*>(data), bytes, mapped);
+  for (;; overflow /= 16) {
+    const size_t mapped = visible + (overflow + page - 1) / page * page;
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | (overflow != 0 ? MAP_NORESERVE : 0);
+    void* data = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (data != MAP_FAILED) {
+      live.fetch_add(1, std::memory_order_relaxed);
+      return new MemoryBlock(static_cast<uint8_t*>(data), bytes, mapped);
+    }
+    if (overflow == 0) return nullptr;
+  }
+}
+
+void MemoryBlock::trim() {
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t visible = (std::max<size_t>(size_, 1) + page - 1) / page * page;
+  if (mapped_ > visible) madvise(data_ + visible, mapped_ - visible, MADV_DONTNEED);
 }
 
 void MemoryBlock::release() {

@@ -11,8 +11,11 @@ namespace ofi {
 
 class MemoryBlock {
  public:
+  // `overflow` bytes of address space follow the memory, for receives: several providers hang, lose the connection or
+  // crash when a message is longer than its buffer, so they are given more than anybody looks at. They cost nothing
+  // until a message spills into them. Less is mapped where the system does not give so much.
   // Returns null where the kernel has no memory. Starts with one reference, the caller's.
-  static MemoryBlock* allocate(size_t bytes);
+  static MemoryBlock* allocate(size_t bytes, size_t overflow = 0);
 
   void retain() { references_.fetch_add(1, std::memory_order_relaxed); }
   // Unmaps the memory when the last reference is gone. Callable on any thread.
@@ -20,7 +23,11 @@ class MemoryBlock {
 
   uint8_t* data() const { return data_; }
   size_t size() const { return size_; }
-  bool contains(uint64_t offset, uint64_t length) const { return offset <= size_ && length <= size_ - offset; }
+  // The memory and the room behind it.
+  size_t capacity() const { return mapped_; }
+  bool contains(uint64_t offset, uint64_t length) const { return offset <= mapped_ && length <= mapped_ - offset; }
+  // Gives back to the system what a long message has filled behind the memory.
+  void trim();
 
   // Local descriptors (fi_mr_desc) by domain, for providers that ask for FI_MR_LOCAL. Changed and read by the one
   // thread that owns the environment.

@@ -23,7 +23,8 @@ constexpr uint32_t kThreadBatch = 256;
 // Spins that found nothing in a row, after which spinning is off; it is tried again once in so many calls.
 constexpr uint32_t kMissesAllowed = 8;
 constexpr uint32_t kSpinsSkipped = 64;
-// How often fi_trywait may refuse in a row while nothing is there to read, before the wait fd is not trusted.
+// How often in a row fi_trywait may refuse, or a wait end at once, while nothing is there to read, before the queue's
+// wait object is not trusted.
 constexpr uint32_t kRefusalsAllowed = 64;
 // The loop stays awake for this many spins after the last activity.
 constexpr uint64_t kAwakeSpins = 10;
@@ -37,9 +38,8 @@ std::set<Engine*>& engines() {
 
 }  // namespace
 
-Engine::Engine(CompletionReader& reader, fid_fabric* fabric, fid_cq* queue, int wait_fd, const EngineOptions& options,
-               std::function<void()> wake)
-    : reader_(reader), fabric_(fabric), queue_(queue), wait_fd_(wait_fd), options_(options), wake_(std::move(wake)) {}
+Engine::Engine(CompletionReader& reader, const WaitFd& wait, const EngineOptions& options, std::function<void()> wake)
+    : reader_(reader), wait_(wait), options_(options), wake_(std::move(wake)) {}
 
 Engine::~Engine() { stop(0); }
 
@@ -68,8 +68,8 @@ bool Engine::stop(uint32_t bound_ms) {
   const uint64_t deadline = monotonic_ns() + static_cast<uint64_t>(bound_ms) * 1'000'000U;
   // Bounded: a provider call that never returns must not hang the process. 0 waits for ever, for owners whose
   // memory the thread uses.
-  while (bound_ms != 0 && !finished_.load() && monotonic_ns() < deadline) {
-    reader_.wake();
+  while (!finished_.load() && (bound_ms == 0 || monotonic_ns() < deadline)) {
+    reader_.wake();  // again and again: the thread may have been on its way into the wait
     usleep(50);
   }
   const std::lock_guard<std::mutex> guard(engines_mutex);
@@ -142,15 +142,19 @@ uint32_t Engine::poll(uint32_t spin_ns, TurnBudget* budget) {
 }
 
 bool Engine::wait_is_armed() {
-  fid* fids[1] = {&queue_->fid};
-  return fi_trywait(fabric_, fids, 1) == 0;
+  // A wait set answers a wait of no time with a timeout where there is nothing to read; it clears old signals by it.
+  if (wait_.wait_set != nullptr) return fi_wait(wait_.wait_set, 0) == -FI_ETIMEDOUT;
+  fid* fids[1] = {wait_.queue};
+  return fi_trywait(wait_.fabric, fids, 1) == 0;
 }
 
 void Engine::hand_over() {
   asleep_.store(true, std::memory_order_seq_cst);
   hand_overs_.fetch_add(1, std::memory_order_seq_cst);
-  // A thread in a long pause is told; one in a short pause finds out soon enough without a system call.
-  if (sleeper_.pause_ns() > kShortestPause * 4) sleeper_.nudge();
+  // A thread in a long pause is told, and so is one that is awake: it may be about to begin a long one. One in a short
+  // pause finds out soon enough without a system call.
+  const uint64_t pause = sleeper_.pause_ns();
+  if (pause == 0 || pause > kShortestPause * 4) sleeper_.nudge();
 }
 
 Rest Engine::before_sleep(uint64_t now_ns) {
@@ -182,32 +186,38 @@ uint32_t Engine::read_as_thread() {
   if (!reader_.try_lock()) return 0;
   const uint32_t got = reader_.read(kThreadBatch);
   reader_.unlock();
-  if (got != 0) thread_reads_.fetch_add(got, std::memory_order_relaxed);
+  if (got != 0) {
+    thread_reads_.fetch_add(got, std::memory_order_relaxed);
+    vain_waits_ = 0;
+  }
   return got;
 }
 
 void Engine::rest_as_thread(uint64_t interval_ns) {
-  const bool in_charge = options_.mode == EngineMode::Thread || asleep_.load(std::memory_order_seq_cst);
-  if (!in_charge || options_.sleep_by == SleepBy::Backoff || interval_ns <= kShortestPause * 4) {
+  // Waits that end at once, again and again, would burn a core: net 1.17's fd stays readable after its first event.
+  const bool trusted = options_.sleep_by != SleepBy::Backoff && vain_waits_ < kRefusalsAllowed;
+  if (!trusted || !in_charge() || interval_ns <= kShortestPause * 4) {
     sleeper_.sleep(interval_ns);
     return;
   }
   if (options_.sleep_by == SleepBy::WaitFd) {
+    ++vain_waits_;
     if (!wait_is_armed()) {
-      sleeper_.sleep(kShortestPause);  // bounded: an fd that refuses for ever must not burn a core
+      sleeper_.sleep(kShortestPause);
       return;
     }
-    pollfd fds[2] = {{wait_fd_, POLLIN, 0}, {stop_fd_, POLLIN, 0}};
-    ::poll(fds, 2, static_cast<int>(kIdleTick / 1'000'000));
+    pollfd fds[2] = {{wait_.fd, POLLIN, 0}, {stop_fd_, POLLIN, 0}};
+    if (::poll(fds, 2, static_cast<int>(kIdleTick / 1'000'000)) == 0) vain_waits_ = 0;
     return;
   }
   if (!reader_.try_lock()) {
     sleeper_.sleep(kShortestPause);
     return;
   }
-  const uint32_t got = reader_.read_blocking(std::max(1, static_cast<int>(options_.max_sleep_ns / 1'000'000)));
+  const int32_t got = reader_.read_blocking(std::max(1, static_cast<int>(options_.max_sleep_ns / 1'000'000)));
   reader_.unlock();
-  if (got != 0) wake_();
+  vain_waits_ = got < 0 ? vain_waits_ + 1 : 0;
+  if (got > 0) wake_();
 }
 
 void Engine::run() {
@@ -222,7 +232,7 @@ void Engine::run() {
   uint64_t reads_seen = 0;
   uint64_t hand_overs_seen = 0;
   while (!stopping_.load(std::memory_order_relaxed)) {
-    const bool in_charge = options_.mode == EngineMode::Thread || !options_.loop_tells || asleep_.load();
+    const bool in_charge = this->in_charge();
     const uint64_t hand_overs = hand_overs_.load(std::memory_order_seq_cst);
     const uint64_t reads = loop_reads_.load(std::memory_order_relaxed);
     const bool loop_is_away = reads == reads_seen;

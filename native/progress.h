@@ -42,6 +42,14 @@ struct TurnBudget {
   }
 };
 
+// What a sleeper waits on, and how it makes sure that it may.
+struct WaitFd {
+  fid_fabric* fabric = nullptr;
+  fid* queue = nullptr;
+  fid_wait* wait_set = nullptr;  // where the queue was opened with FI_WAIT_SET
+  int fd = -1;
+};
+
 enum class Rest : uint8_t {
   HasRecords,  // JavaScript has something to do
   StayAwake,   // turn the loop again without sleeping
@@ -51,9 +59,8 @@ enum class Rest : uint8_t {
 
 class Engine {
  public:
-  // The fabric and fd are for WaitFd. `wake` is called on the engine's thread, and must not block.
-  Engine(CompletionReader& reader, fid_fabric* fabric, fid_cq* queue, int wait_fd, const EngineOptions& options,
-         std::function<void()> wake);
+  // `wake` is called on the engine's thread, and must not block.
+  Engine(CompletionReader& reader, const WaitFd& wait, const EngineOptions& options, std::function<void()> wake);
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
   ~Engine();
@@ -72,7 +79,7 @@ class Engine {
   void note_activity() { ++activity_; }
 
   const EngineOptions& options() const { return options_; }
-  int wait_fd() const { return wait_fd_; }
+  int wait_fd() const { return wait_.fd; }
   // Whether the loop itself watches the wait fd.
   bool loop_watches_fd() const {
     return options_.sleep_by == SleepBy::WaitFd && options_.mode != EngineMode::Thread && options_.loop_tells;
@@ -90,11 +97,13 @@ class Engine {
   bool spin(uint64_t budget_ns, uint64_t* spent_ns);
   bool wait_is_armed();
   void hand_over();
+  // Whether reading is the thread's business alone.
+  bool in_charge() const {
+    return options_.mode == EngineMode::Thread || !options_.loop_tells || asleep_.load(std::memory_order_seq_cst);
+  }
 
   CompletionReader& reader_;
-  fid_fabric* fabric_;
-  fid_cq* queue_;
-  int wait_fd_;
+  WaitFd wait_;
   int stop_fd_ = -1;
   EngineOptions options_;
   std::function<void()> wake_;
@@ -107,6 +116,9 @@ class Engine {
   uint32_t skipped_spins_ = 0;
   uint32_t refusals_to_sleep_ = 0;
   uint64_t spins_missed_ = 0;
+
+  // The thread's own.
+  uint32_t vain_waits_ = 0;
 
   // Shared with the thread.
   std::atomic<bool> asleep_{false};

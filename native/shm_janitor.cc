@@ -1,16 +1,120 @@
 #include "shm_janitor.h"
 
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <vector>
+
+#include "endpoint.h"
 #include "handle.h"
 
 namespace ofi {
 
-void shm_release(int* lock) {
-  if (*lock >= 0) ::close(*lock);
+namespace {
+
+constexpr const char* kPrefix = "libfabric-";
+constexpr const char* kSuffix = ".lock";
+
+bool is_lock_name(const std::string& name) {
+  const std::string prefix = kPrefix;
+  const std::string suffix = kSuffix;
+  return name.size() > prefix.size() + suffix.size() && name.compare(0, prefix.size(), prefix) == 0 &&
+         name.compare(name.size() - suffix.size(), suffix.size(), suffix) == 0;
+}
+
+// Whether the path still names the open file: its last owner may have removed it meanwhile.
+bool still_names(const std::string& path, int fd) {
+  struct stat opened {};
+  struct stat named {};
+  return fstat(fd, &opened) == 0 && stat(path.c_str(), &named) == 0 && opened.st_ino == named.st_ino;
+}
+
+}  // namespace
+
+int shm_remove_stale(const std::string& directory) {
+  DIR* listing = opendir(directory.c_str());
+  if (listing == nullptr) return 0;
+  std::vector<std::string> locks;
+  while (const dirent* entry = readdir(listing))
+    if (is_lock_name(entry->d_name)) locks.emplace_back(entry->d_name);
+  closedir(listing);
+  int removed = 0;
+  for (const std::string& lock : locks) {
+    const std::string path = directory + "/" + lock;
+    const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) continue;  // another user's, or gone
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0 && still_names(path, fd)) {
+      const std::string file = path.substr(0, path.size() - std::string(kSuffix).size());
+      if (unlink(file.c_str()) == 0) ++removed;
+      unlink(path.c_str());
+    }
+    close(fd);
+  }
+  return removed;
+}
+
+int shm_lock(const std::string& directory, const std::string& name) {
+  const std::string path = directory + "/" + name + kSuffix;
+  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd < 0) return -errno;
+  if (flock(fd, LOCK_EX | LOCK_NB) == 0 && still_names(path, fd)) return fd;
+  // Somebody cleaned up between the two steps, and took it for a dead one's.
+  close(fd);
+  return -EAGAIN;
+}
+
+int shm_reserve(const std::string& directory, const std::string& name) {
+  const std::string path = directory + "/" + name;
+  const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) return 0;  // this version of the provider names its file otherwise
+  struct stat info {};
+  int status = fstat(fd, &info) == 0 ? 0 : errno;
+  if (status == 0 && info.st_size > 0) status = posix_fallocate(fd, 0, info.st_size);
+  close(fd);
+  return -status;
+}
+
+void shm_release(const std::string& directory, const std::string& name, int* lock) {
+  if (*lock < 0) return;
+  unlink((directory + "/" + name + kSuffix).c_str());
+  close(*lock);
   *lock = -1;
 }
 
-void register_shm_janitor(Napi::Object, Environment*) {}
+namespace {
+
+// shmPrepare(name): removes what dead processes left and locks the name. The lock's descriptor, or a negative errno.
+Napi::Value shm_prepare(const Napi::CallbackInfo& info) {
+  shm_remove_stale(kShmDirectory);
+  return Napi::Number::New(info.Env(), shm_lock(kShmDirectory, info[0].As<Napi::String>().Utf8Value()));
+}
+
+// shmClaim(endpoint, name, lock): the endpoint owns the lock from now on. 0, or a negative errno where /dev/shm is full.
+Napi::Value shm_claim(const Napi::CallbackInfo& info) {
+  auto* endpoint = Environment::of(info).open<EndpointObject>(handle_argument(info, 0));
+  if (endpoint == nullptr) return Napi::Number::New(info.Env(), kClosed);
+  endpoint->shm_name = info[1].As<Napi::String>().Utf8Value();
+  endpoint->shm_lock_fd = info[2].As<Napi::Number>().Int32Value();
+  return Napi::Number::New(info.Env(), shm_reserve(kShmDirectory, endpoint->shm_name));
+}
+
+// shmAbandon(name, lock): no endpoint came of it.
+Napi::Value shm_abandon(const Napi::CallbackInfo& info) {
+  int lock = info[1].As<Napi::Number>().Int32Value();
+  shm_release(kShmDirectory, info[0].As<Napi::String>().Utf8Value(), &lock);
+  return info.Env().Undefined();
+}
+
+}  // namespace
+
+void register_shm_janitor(Napi::Object exports, Environment* environment) {
+  define(exports, "shmPrepare", shm_prepare, environment);
+  define(exports, "shmClaim", shm_claim, environment);
+  define(exports, "shmAbandon", shm_abandon, environment);
+}
 
 }  // namespace ofi

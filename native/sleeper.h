@@ -36,11 +36,11 @@ class Sleeper {
     const uint64_t end = monotonic_ns() + ns;
     const timespec until{static_cast<time_t>(end / 1'000'000'000U), static_cast<long>(end % 1'000'000'000U)};
     pthread_mutex_lock(&mutex_);
-    pause_ns_.store(ns, std::memory_order_relaxed);
+    pause_ns_.store(ns, std::memory_order_seq_cst);
     while (!nudged_ && pthread_cond_timedwait(&condition_, &mutex_, &until) == 0) {
     }
     nudged_ = false;
-    pause_ns_.store(0, std::memory_order_relaxed);
+    pause_ns_.store(0, std::memory_order_seq_cst);
     pthread_mutex_unlock(&mutex_);
   }
 
@@ -51,8 +51,9 @@ class Sleeper {
     pthread_mutex_unlock(&mutex_);
   }
 
-  // The length of the pause that the sleeper is in; 0 while it is awake.
-  uint64_t pause_ns() const { return pause_ns_.load(std::memory_order_relaxed); }
+  // The length of the pause that the sleeper is in; 0 while it is awake. Whoever stores something for the sleeper (both in
+  // sequentially consistent order) and then finds it in a pause can count on its seeing that after the pause.
+  uint64_t pause_ns() const { return pause_ns_.load(std::memory_order_seq_cst); }
 
  private:
   pthread_mutex_t mutex_ = PTHREAD_MUTEX_INITIALIZER;

@@ -84,7 +84,9 @@ export interface Addon {
   stopEngine(queue: Handle): Status;
   engineCounters(queue: Handle): { threadReads: number; spinsMissed: number } | undefined;
 
-  allocateMemory(bytes: number): Handle | Status;
+  allocateMemory(bytes: number, overflow: number): Handle | Status;
+  memoryCapacity(memory: Handle): number;
+  trimMemory(memory: Handle): void;
   memoryBuffer(memory: Handle): ArrayBuffer | undefined;
   freeMemory(memory: Handle): Status;
   liveBlocks(): number;
@@ -130,8 +132,9 @@ export interface Addon {
   injectTagged: Addon['inject'];
   recvTagged: Addon['recv'];
 
-  shmPrepare(bytes: number): { removed: number; free: number };
-  shmClaim(endpoint: Handle, name: string): Status;
+  shmPrepare(name: string): number;
+  shmClaim(endpoint: Handle, name: string, lock: number): Status;
+  shmAbandon(name: string, lock: number): void;
 }
 
 /** The addon, or why there is none. */

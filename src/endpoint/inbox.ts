@@ -105,7 +105,7 @@ export class Inbox {
       let chunk = this.#free.pop();
       if (chunk === undefined) {
         if (this.#made >= this.#buffers) return;
-        chunk = this.#core.memory.take(this.#size);
+        chunk = this.#core.memory.takeReceive(this.#size);
         this.#made += 1;
       }
       if (!this.#post(chunk)) {
@@ -122,7 +122,7 @@ export class Inbox {
     if (operation === undefined) return false;
     let posted = false;
     try {
-      posted = core.endpoint.recv(chunk.memory, chunk.offset, this.#size, operation.context);
+      posted = core.endpoint.recv(chunk.memory, chunk.offset, chunk.room || this.#size, operation.context);
     } catch (error) {
       core.listener.fault(error as Error);
     }

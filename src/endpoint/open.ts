@@ -9,6 +9,9 @@ import {
   Fabric,
   type FabricObject,
   type Info,
+  FI_SOURCE,
+  SharedMemoryName,
+  getInfo,
 } from '../fi/index.js';
 import { FI_ENOSYS } from '../fi/errno.js';
 import { FabricError, checkInteger, deadlineError, rangeError, typeError } from '../fi/errors.js';
@@ -16,7 +19,6 @@ import type { Opened } from './core.js';
 import { Endpoint, TaggedEndpoint } from './endpoint.js';
 import type { Provider } from './providers.js';
 import { type Candidate, candidates, describeCandidate, noProvider } from './selection.js';
-import { prepareSharedMemory } from './shared-memory.js';
 import type { CandidateExplanation, Feature, OpenOptions, Operations } from './types.js';
 
 const QUEUE_CAPACITY = 2048;
@@ -63,8 +65,29 @@ async function openQueue(domain: Domain, provider: Provider): Promise<Completion
   throw last;
 }
 
+/** The same info for an endpoint of the name given, where the provider has files in /dev/shm. */
+async function named(info: Info, name: SharedMemoryName | undefined): Promise<Info> {
+  if (name === undefined) return info;
+  const [found] = await getInfo(
+    {
+      providerName: info.provider,
+      endpointType: info.endpointType,
+      caps: info.raw.caps,
+      mode: info.raw.mode,
+      memoryMode: info.memoryMode,
+      threading: info.threading,
+      addressVectorType: 'FI_AV_TABLE',
+      resourceManagement: info.resourceManagement,
+      transmit: { messageOrder: info.transmit.messageOrder },
+      receive: { messageOrder: info.receive.messageOrder },
+    },
+    { node: name.name, flags: FI_SOURCE },
+  );
+  return found ?? info;
+}
+
 /** Opens and binds libfabric's objects. What was opened is closed again where a step fails or time is over. */
-async function openObjects(provider: Provider, info: Info, checkpoint: () => void): Promise<Opened> {
+async function openObjects(provider: Provider, listed: Info, checkpoint: () => void): Promise<Opened> {
   const opened: FabricObject[] = [];
   const step = async <T extends FabricObject>(opening: Promise<T>): Promise<T> => {
     const object = await opening;
@@ -72,8 +95,9 @@ async function openObjects(provider: Provider, info: Info, checkpoint: () => voi
     checkpoint();
     return object;
   };
+  const name = provider.sharedMemoryFiles ? SharedMemoryName.claim() : undefined;
   try {
-    const claim = provider.sharedMemoryFiles ? prepareSharedMemory() : undefined;
+    const info = await named(listed, name);
     const fabric = await step(Fabric.open(info));
     const domain = await step(Domain.open(fabric, info));
     const events = await step(EventQueue.open(fabric));
@@ -84,11 +108,12 @@ async function openObjects(provider: Provider, info: Info, checkpoint: () => voi
     endpoint.bind(events);
     endpoint.bind(queue);
     endpoint.bind(addresses);
-    claim?.(endpoint);
     await endpoint.enable();
+    name?.giveTo(endpoint);
     checkpoint();
     return { provider, info, fabric, domain, queue, addresses, events, endpoint };
   } catch (error) {
+    name?.release();
     await closeInReverse(opened);
     throw error;
   }

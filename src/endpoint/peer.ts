@@ -1,4 +1,5 @@
 // A peer: whom to send to.
+import { inspect } from 'node:util';
 import { closedError } from '../fi/errors.js';
 import type { WaitingSend } from './sender.js';
 
@@ -52,6 +53,11 @@ export class Peer implements Disposable {
   /** @internal The endpoint is closed and settled everything itself. */
   markClosed(): void {
     this.#closed = true;
+  }
+
+  /** What console.log() shows. */
+  [inspect.custom](): string {
+    return `Peer ${this.contact}${this.#closed ? ' (closed)' : ''}`;
   }
 
   [Symbol.dispose](): void {

@@ -112,7 +112,8 @@ export class Receiver {
       lease?.end(true);
       return undefined;
     }
-    const chunk = lease === undefined ? core.memory.take(length) : lease.chunk;
+    const chunk = lease === undefined ? core.memory.takeReceive(length) : lease.chunk;
+    const room = chunk.room === 0 ? length : chunk.room;
     const address = from === undefined ? -1 : from.address;
     const { memory, offset } = chunk;
     let posted = false;
@@ -121,8 +122,8 @@ export class Receiver {
       if (chunk.slab.ready)
         posted =
           kind === Kind.Receive
-            ? core.endpoint.recv(memory, offset, length, operation.context, address)
-            : core.endpoint.recvTagged(memory, offset, length, tag, operation.context, ignore, address);
+            ? core.endpoint.recv(memory, offset, room, operation.context, address)
+            : core.endpoint.recvTagged(memory, offset, room, tag, operation.context, ignore, address);
     } finally {
       if (!posted) {
         core.operations.release(operation);
@@ -303,16 +304,18 @@ export class Receiver {
   /** A receive has its message (or what fitted of it). */
   completed(operation: Operation, completions: Completions, index: number): void {
     const { counters, peersByAddress } = this.#core;
-    const truncated = completions.error(index) === FI_ETRUNC;
-    const data = this.#bytes(operation, Math.min(completions.length(index), operation.length));
+    const arrived = completions.length(index);
+    const data = this.#bytes(operation, Math.min(arrived, operation.length));
     const message = new ArrivedMessage(data.byteLength, data);
-    if (truncated) {
+    const { chunk } = operation;
+    if (completions.error(index) === FI_ETRUNC || arrived > operation.length) {
       counters.truncated += 1;
       message.truncated = true;
-      message.length = Math.max(completions.length(index), data.byteLength + completions.overflow(index));
+      message.length = Math.max(arrived, data.byteLength + completions.overflow(index));
+      if (chunk !== undefined && arrived > chunk.bytes.byteLength) chunk.memory.trim();
     }
     const source = completions.source(index);
-    const from = source >= 0 ? peersByAddress[source] : undefined;
+    const from = source >= 0 && this.#core.opened.provider.namesSender ? peersByAddress[source] : undefined;
     if (from !== undefined) message.from = from;
     if (completions.hasImmediate(index)) message.immediate = completions.immediate(index);
     if (operation.kind === Kind.ReceiveTagged) message.tag = completions.tag(index);

@@ -14,6 +14,8 @@ import {
   libraryVersion,
 } from '../fi/index.js';
 import { FabricError, rangeError, typeError, unsupportedError } from '../fi/errors.js';
+import { statfsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { FI_ENODATA } from '../fi/errno.js';
 import { defaultAddress, listInterfaces } from './interfaces.js';
 import { DEFAULT_PROVIDERS, type Provider, candidatesFor } from './providers.js';
@@ -52,6 +54,9 @@ function hintsFor(provider: Provider, options: OpenOptions): Hints {
   };
 }
 
+/** The shm provider wants so much free for each core, or lists nothing. */
+const SHM_BYTES_PER_CORE = 18 * 2 ** 20;
+
 interface Relaxation {
   /** What the hint asks for, in the user's words. */
   name: string;
@@ -86,6 +91,7 @@ const relaxations: readonly Relaxation[] = [
 
 /** The local address that a provider is asked to bind, or why there is none. */
 function target(provider: Provider, options: OpenOptions): { node?: string; service?: string | number; flags: bigint } | string {
+  if (provider.sharedMemoryFiles && options.node !== undefined) return { node: options.node, flags: FI_SOURCE };
   if (!provider.ip) return { flags: 0n };
   const node = options.node ?? defaultAddress();
   if (node === undefined)
@@ -115,6 +121,15 @@ async function whyRefused(
   hints: Hints,
   where: { node?: string; service?: string | number; flags: bigint },
 ): Promise<string> {
+  if (provider.sharedMemoryFiles) {
+    const { bavail, bsize } = statfsSync('/dev/shm');
+    const needed = availableParallelism() * SHM_BYTES_PER_CORE;
+    if (bavail * bsize < needed)
+      return (
+        `/dev/shm has ${String(Math.floor((bavail * bsize) / 2 ** 20))} MiB free and ${String(needed / 2 ** 20)} are needed; ` +
+        'free some, or give the container more (docker run --shm-size)'
+      );
+  }
   for (const { name, relax } of relaxations) {
     const relaxed = relax(hints);
     if (JSON.stringify(relaxed, bigintText) === JSON.stringify(hints, bigintText)) continue;

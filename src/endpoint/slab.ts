@@ -9,6 +9,14 @@ const LARGEST_POOLED = 65536;
 const SLAB_BYTES = 256 * 1024;
 /** Bytes of large blocks kept for reuse. */
 const LARGE_KEPT_BYTES = 32 * 1024 * 1024;
+/**
+ * Address space behind each receive buffer. What providers do with a message longer than its buffer: shm 1.17 never
+ * comes back, shm 2.1 crashes, net and tcp;ofi_rxm lose the connection, udp;ofi_rxd says nothing. So none of them is ever
+ * shown a buffer that is too short, up to this length.
+ */
+const OVERFLOW_BYTES = 2 ** 30;
+/** The smallest receive buffer: a page. */
+const SMALLEST_RECEIVE = 4096;
 
 /** A piece of a slab, for one message. */
 export class Chunk {
@@ -17,6 +25,8 @@ export class Chunk {
   readonly bytes: Uint8Array;
   /** @internal */
   readonly slab: Slab;
+  /** What a receive may be told it has, where there is room behind the bytes; 0: no more than the bytes. */
+  readonly room: number;
   /** Users of a chunk that carries several messages. */
   users = 1;
 
@@ -24,6 +34,7 @@ export class Chunk {
     this.slab = slab;
     this.memory = slab.memory;
     this.offset = offset;
+    this.room = slab.overflows ? slab.memory.capacity : 0;
     this.bytes = slab.memory.bytes.subarray(offset, offset + length);
   }
 }
@@ -37,9 +48,12 @@ class Slab {
   failure: FabricError | undefined;
   registering: Promise<void> | undefined;
 
-  constructor(size: number, bytes: number, domain: Domain | undefined, onReady: () => void) {
+  readonly overflows: boolean;
+
+  constructor(size: number, bytes: number, overflow: number, domain: Domain | undefined, onReady: () => void) {
     this.size = size;
-    this.memory = Memory.allocate(bytes);
+    this.memory = Memory.allocate(bytes, { overflow });
+    this.overflows = overflow !== 0;
     this.ready = domain === undefined;
     if (domain !== undefined) this.registering = this.#register(domain, onReady);
   }
@@ -67,6 +81,8 @@ export class SlabAllocator {
   // Free chunks by size class: index is log2 of the size.
   readonly #free: Chunk[][] = Array.from({ length: 54 }, () => []);
   readonly #slabs = new Set<Slab>();
+  // The same for receive buffers, each of which has a slab, and room behind it, for itself.
+  readonly #freeReceives: Chunk[][] = Array.from({ length: 54 }, () => []);
   #largeKept = 0;
 
   /** `domain` where the provider wants memory registered (FI_MR_LOCAL); `onReady` when a slab became usable. */
@@ -89,40 +105,51 @@ export class SlabAllocator {
     return new Chunk(slab, 0, size);
   }
 
-  #slab(size: number, bytes: number): Slab {
-    const slab = new Slab(size, bytes, this.#domain, this.#onReady);
+  #slab(size: number, bytes: number, overflow = 0): Slab {
+    const slab = new Slab(size, bytes, overflow, this.#domain, this.#onReady);
     this.#slabs.add(slab);
     return slab;
   }
 
-  // Large blocks have powers of two too, so that a block can serve again; 2^31 and above the exact size.
+  /**
+   * A chunk to receive into. Where memory must be registered there is no room behind it: those providers (EFA) report a
+   * message that is too long, and do no harm.
+   */
+  takeReceive(length: number): Chunk {
+    if (this.#domain !== undefined) return this.take(length);
+    const size = Math.max(SMALLEST_RECEIVE, length <= 2 ** 30 ? sizeFor(length) : length);
+    return this.#reuse(this.#freeReceives, size, length) ?? new Chunk(this.#slab(size, size, OVERFLOW_BYTES), 0, size);
+  }
+
+  #reuse(lists: Chunk[][], size: number, length: number): Chunk | undefined {
+    const free = lists[Math.ceil(Math.log2(size))];
+    const last = free.at(-1);
+    if (last === undefined || last.bytes.byteLength < length) return undefined;
+    free.pop();
+    if (size > LARGEST_POOLED) this.#largeKept -= last.slab.memory.length;
+    return last;
+  }
+
+  // Large blocks have powers of two too, so that a block can serve again; above 2^30 the exact size.
   #takeLarge(length: number): Chunk {
     const size = length <= 2 ** 30 ? sizeFor(length) : length;
-    const free = this.#free[Math.ceil(Math.log2(size))];
-    const kept = free.findIndex((chunk) => chunk.bytes.byteLength >= length);
-    if (kept >= 0) {
-      const [chunk] = free.splice(kept, 1);
-      this.#largeKept -= chunk.slab.memory.length;
-      return chunk;
-    }
-    return new Chunk(this.#slab(size, size), 0, size);
+    return this.#reuse(this.#free, size, length) ?? new Chunk(this.#slab(size, size), 0, size);
   }
 
   /** Gives a chunk back. Only when no operation uses it. */
   release(chunk: Chunk): void {
     if (--chunk.users > 0) return;
     chunk.users = 1;
-    const { size, memory } = chunk.slab;
-    if (size <= LARGEST_POOLED) {
-      this.#free[31 - Math.clz32(size)].push(chunk);
-      return;
-    }
-    if (this.#largeKept + memory.length <= LARGE_KEPT_BYTES) {
+    const { size, memory, overflows } = chunk.slab;
+    const free = (overflows ? this.#freeReceives : this.#free)[Math.ceil(Math.log2(size))];
+    if (size > LARGEST_POOLED) {
+      if (this.#largeKept + memory.length > LARGE_KEPT_BYTES) {
+        this.#discard(chunk.slab);
+        return;
+      }
       this.#largeKept += memory.length;
-      this.#free[Math.ceil(Math.log2(size))].push(chunk);
-      return;
     }
-    this.#discard(chunk.slab);
+    free.push(chunk);
   }
 
   /** Parts with a large chunk for good: its memory now belongs to whoever holds a view of it. */
@@ -182,7 +209,7 @@ export class Lease implements Disposable {
   /** @internal */
   constructor(allocator: SlabAllocator, bytes: number) {
     checkInteger('bytes', bytes, 1, Number.MAX_SAFE_INTEGER);
-    const chunk = allocator.take(bytes);
+    const chunk = allocator.takeReceive(bytes);
     owners.set(this, { allocator, chunk });
     this.data = chunk.bytes.byteLength === bytes ? chunk.bytes : chunk.bytes.subarray(0, bytes);
   }

@@ -20,3 +20,4 @@ export { Endpoint, type SendFlags } from './endpoint.js';
 export { Memory } from './memory.js';
 export { MemoryRegion, type Access } from './memory-region.js';
 export { Engine, type EngineOptions, type ProgressMode } from './engine.js';
+export { SharedMemoryName } from './shm.js';

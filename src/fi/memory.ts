@@ -19,8 +19,11 @@ export class Memory implements Disposable {
   #freed = false;
   /** The memory. Never transfer its buffer; a structuredClone of a view copies all of it. */
   readonly bytes: Uint8Array;
+  /** `length`, and the room behind the bytes that a receive may be told of. */
+  readonly capacity: number;
 
   private constructor(handle: number, buffer: ArrayBuffer) {
+    this.capacity = addon().memoryCapacity(handle);
     this.#handle = handle;
     this.bytes = new Uint8Array(buffer);
     collected.register(this, handle, this);
@@ -35,11 +38,16 @@ export class Memory implements Disposable {
   /**
    * Maps `bytes` bytes, rounded up to whole pages (mmap(2)); zeroed.
    *
+   * @param options - `overflow`: bytes of address space behind them, not shown in `bytes`, for receives: several
+   *   providers hang, lose their connection or crash when a message is longer than its buffer. A receive that names
+   *   `capacity` instead of `length` never meets that. Costs nothing until a message spills; default 0. Less is mapped
+   *   where the system does not give so much: see `capacity`.
    * @throws FabricError FI_ENOMEM where the system has none.
    */
-  static allocate(bytes: number): Memory {
+  static allocate(bytes: number, options: { overflow?: number } = {}): Memory {
     checkInteger('bytes', bytes, 1, 2 ** 40);
-    const handle = check(addon().allocateMemory(bytes), 'mmap', `${String(bytes)} bytes`);
+    const overflow = checkInteger('options.overflow', options.overflow ?? 0, 0, 2 ** 40);
+    const handle = check(addon().allocateMemory(bytes, overflow), 'mmap', `${String(bytes)} bytes`);
     const buffer = addon().memoryBuffer(handle);
     if (buffer === undefined) {
       addon().freeMemory(handle);
@@ -61,6 +69,11 @@ export class Memory implements Disposable {
   get handle(): number {
     if (this.#freed) throw closedError('the Memory');
     return this.#handle;
+  }
+
+  /** Gives back to the system what a long message has filled behind the bytes (madvise(2)). */
+  trim(): void {
+    addon().trimMemory(this.handle);
   }
 
   /** Gives the memory back, once no operation uses it and no view of it is left. Idempotent. */
