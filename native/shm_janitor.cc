@@ -33,6 +33,19 @@ bool still_names(const std::string& path, int fd) {
   return fstat(fd, &opened) == 0 && stat(path.c_str(), &named) == 0 && opened.st_ino == named.st_ino;
 }
 
+// The provider adds to the name that it is given: `<name>:<uid>:<number>`.
+std::vector<std::string> files_of(const std::string& directory, const std::string& name) {
+  std::vector<std::string> files;
+  DIR* listing = opendir(directory.c_str());
+  if (listing == nullptr) return files;
+  while (const dirent* entry = readdir(listing)) {
+    const std::string file = entry->d_name;
+    if (file == name || file.compare(0, name.size() + 1, name + ":") == 0) files.push_back(directory + "/" + file);
+  }
+  closedir(listing);
+  return files;
+}
+
 }  // namespace
 
 int shm_remove_stale(const std::string& directory) {
@@ -48,8 +61,9 @@ int shm_remove_stale(const std::string& directory) {
     const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) continue;  // another user's, or gone
     if (flock(fd, LOCK_EX | LOCK_NB) == 0 && still_names(path, fd)) {
-      const std::string file = path.substr(0, path.size() - std::string(kSuffix).size());
-      if (unlink(file.c_str()) == 0) ++removed;
+      const std::string name = lock.substr(0, lock.size() - std::string(kSuffix).size());
+      for (const std::string& file : files_of(directory, name))
+        if (unlink(file.c_str()) == 0) ++removed;
       unlink(path.c_str());
     }
     close(fd);
@@ -68,14 +82,16 @@ int shm_lock(const std::string& directory, const std::string& name) {
 }
 
 int shm_reserve(const std::string& directory, const std::string& name) {
-  const std::string path = directory + "/" + name;
-  const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-  if (fd < 0) return 0;  // this version of the provider names its file otherwise
-  struct stat info {};
-  int status = fstat(fd, &info) == 0 ? 0 : errno;
-  if (status == 0 && info.st_size > 0) status = posix_fallocate(fd, 0, info.st_size);
-  close(fd);
-  return -status;
+  for (const std::string& path : files_of(directory, name)) {
+    const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) continue;
+    struct stat info {};
+    int status = fstat(fd, &info) == 0 ? 0 : errno;
+    if (status == 0 && info.st_size > 0) status = posix_fallocate(fd, 0, info.st_size);
+    close(fd);
+    if (status != 0) return -status;
+  }
+  return 0;
 }
 
 void shm_release(const std::string& directory, const std::string& name, int* lock) {
