@@ -1,7 +1,7 @@
 #pragma once
 
-#include "environment.h"
 #include "domain.h"
+#include "environment.h"
 
 namespace ofi {
 
@@ -12,7 +12,8 @@ class AddressVectorObject : public FidObject<fid_av> {
 
   // Providers crash on an address that was never inserted, or was removed.
   bool is_live(int32_t address) const {
-    return address >= 0 && static_cast<size_t>(address) < live.size() && live[static_cast<size_t>(address)] != 0;
+    return address >= 0 && static_cast<size_t>(address) < live.size() &&
+           live[static_cast<size_t>(address)] != 0;
   }
   void set_live(int32_t address, bool value) {
     if (static_cast<size_t>(address) >= live.size()) live.resize(static_cast<size_t>(address) + 1, 0);

@@ -16,7 +16,8 @@ void ask_wait_object(CompletionQueueObject& object) {
   fi_wait_obj granted = FI_WAIT_NONE;
   if (object.wait_set != nullptr)
     granted = FI_WAIT_SET;
-  else if (fi_control(&object.fid->fid, FI_GETWAITOBJ, &granted) != 0) granted = object.wait_object;
+  else if (fi_control(&object.fid->fid, FI_GETWAITOBJ, &granted) != 0)
+    granted = object.wait_object;
   object.wait_object = granted;
   if (object.wait_object == FI_WAIT_NONE) return;
   int fd = -1;
@@ -102,10 +103,12 @@ napi_value poll_queue(napi_env env, napi_callback_info info) {
   object->ring->consume(arguments.u32(1));
   const uint32_t spin_ns = arguments.u32(2) * 1'000;
   TurnBudget* budget = arguments.u32(3) != 0 ? &arguments.environment().budget() : nullptr;
-  if (object->engine != nullptr) return arguments.answer(static_cast<int32_t>(object->engine->poll(spin_ns, budget)));
+  if (object->engine != nullptr)
+    return arguments.answer(static_cast<int32_t>(object->engine->poll(spin_ns, budget)));
   const uint64_t deadline = spin_ns != 0 ? monotonic_ns() + spin_ns : 0;
   do {
-    for (int i = 0; i < 8 && object->ring->available() == 0; ++i) object->reader->read(object->ring->capacity());
+    for (int i = 0; i < 8 && object->ring->available() == 0; ++i)
+      object->reader->read(object->ring->capacity());
   } while (object->ring->available() == 0 && spin_ns != 0 && monotonic_ns() < deadline);
   return arguments.answer(static_cast<int32_t>(object->ring->available()));
 }
@@ -151,8 +154,10 @@ Napi::Value engine_counters(const Napi::CallbackInfo& info) {
   auto* object = Environment::of(info).open<CompletionQueueObject>(handle_argument(info, 0));
   if (object == nullptr || object->engine == nullptr) return info.Env().Undefined();
   auto result = Napi::Object::New(info.Env());
-  result.Set("threadReads", Napi::Number::New(info.Env(), static_cast<double>(object->engine->thread_reads())));
-  result.Set("spinsMissed", Napi::Number::New(info.Env(), static_cast<double>(object->engine->loop_spins_missed())));
+  result.Set("threadReads",
+             Napi::Number::New(info.Env(), static_cast<double>(object->engine->thread_reads())));
+  result.Set("spinsMissed",
+             Napi::Number::New(info.Env(), static_cast<double>(object->engine->loop_spins_missed())));
   return result;
 }
 

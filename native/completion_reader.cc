@@ -65,7 +65,8 @@ uint32_t CompletionReader::read_batch(uint32_t max) {
       // Without an entry for its error a queue would say the same for ever.
       if (!read_errors(max - written, &written)) break;
     } else {
-      if (got != -FI_EAGAIN && got != 0) record_failure(static_cast<int>(-got), "the completion queue cannot be read");
+      if (got != -FI_EAGAIN && got != 0)
+        record_failure(static_cast<int>(-got), "the completion queue cannot be read");
       break;
     }
   }
@@ -74,7 +75,8 @@ uint32_t CompletionReader::read_batch(uint32_t max) {
 
 uint32_t CompletionReader::read(uint32_t max) {
   if (++reads_ % kReadsPerEventQueueRead == 0) read_event_queue();
-  return format_ == FI_CQ_FORMAT_TAGGED ? read_batch<fi_cq_tagged_entry>(max) : read_batch<fi_cq_data_entry>(max);
+  return format_ == FI_CQ_FORMAT_TAGGED ? read_batch<fi_cq_tagged_entry>(max)
+                                        : read_batch<fi_cq_data_entry>(max);
 }
 
 int32_t CompletionReader::read_blocking(int timeout_ms) {

@@ -12,9 +12,9 @@ namespace ofi {
 
 // One completion, 64 bytes, little endian as the machine is.
 struct CompletionRecord {
-  int32_t context;         // the operation's slot; -1 where the completion belongs to no operation
-  uint32_t flags;          // FI_SEND, FI_RECV, FI_MSG, FI_TAGGED, FI_REMOTE_CQ_DATA, … (fi_cq(3)); all fit 32 bits
-  int32_t error;           // 0, or a positive fi_errno
+  int32_t context;  // the operation's slot; -1 where the completion belongs to no operation
+  uint32_t flags;   // FI_SEND, FI_RECV, FI_MSG, FI_TAGGED, FI_REMOTE_CQ_DATA, … (fi_cq(3)); all fit 32 bits
+  int32_t error;    // 0, or a positive fi_errno
   int32_t provider_error;  // fi_cq_err_entry.prov_errno
   uint32_t length_low;
   uint32_t length_high;

@@ -70,7 +70,8 @@ Napi::Value enable_endpoint(const Napi::CallbackInfo& info) {
   auto endpoint = environment.open_shared<EndpointObject>(handle_argument(info, 0));
   if (endpoint == nullptr) return resolved(info.Env(), kClosed);
   // Not every provider checks: an endpoint without one of these crashes later.
-  if (endpoint->transmit_queue == nullptr || endpoint->receive_queue == nullptr || endpoint->addresses == nullptr)
+  if (endpoint->transmit_queue == nullptr || endpoint->receive_queue == nullptr ||
+      endpoint->addresses == nullptr)
     return resolved(info.Env(), kNotBound);
   auto deferred = std::make_shared<Napi::Promise::Deferred>(info.Env());
   environment.run_blocking(
@@ -109,9 +110,11 @@ Napi::Value close_endpoint(const Napi::CallbackInfo& info) {
   if (endpoint == nullptr) return closing;
   auto result = Napi::Object::New(info.Env());
   result.Set("closing", closing);
-  result.Set("dropped", Napi::Function::New(info.Env(), [list = endpoint->dropped](const Napi::CallbackInfo& call) {
+  result.Set("dropped",
+             Napi::Function::New(info.Env(), [list = endpoint->dropped](const Napi::CallbackInfo& call) {
                auto array = Napi::Array::New(call.Env(), list->size());
-               for (uint32_t i = 0; i < list->size(); ++i) array.Set(i, Napi::Number::New(call.Env(), (*list)[i]));
+               for (uint32_t i = 0; i < list->size(); ++i)
+                 array.Set(i, Napi::Number::New(call.Env(), (*list)[i]));
                return array;
              }));
   return result;

@@ -90,7 +90,8 @@ void Environment::run_blocking(std::function<int()> work, std::function<void(Env
   }
 }
 
-Napi::Value Environment::open_object(std::shared_ptr<Object> object, std::vector<std::shared_ptr<Object>> parents,
+Napi::Value Environment::open_object(std::shared_ptr<Object> object,
+                                     std::vector<std::shared_ptr<Object>> parents,
                                      std::function<int()> work) {
   auto deferred = std::make_shared<Napi::Promise::Deferred>(env_);
   if (shut_down_) {
@@ -111,7 +112,8 @@ Napi::Value Environment::open_object(std::shared_ptr<Object> object, std::vector
   return deferred->Promise();
 }
 
-void Environment::begin_close(const std::shared_ptr<Object>& object, std::function<void(Environment&, int)> done) {
+void Environment::begin_close(const std::shared_ptr<Object>& object,
+                              std::function<void(Environment&, int)> done) {
   object->phase = Phase::Closing;
   object->before_close();
   auto work = [object] {

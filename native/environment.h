@@ -59,7 +59,8 @@ class Environment {
     const uint32_t index = handle & kIndexMask;
     if (index >= entries_.size()) return nullptr;
     const Entry& entry = entries_[index];
-    if (entry.handle != handle || entry.kind != T::kKind || entry.object->phase != Phase::Open) return nullptr;
+    if (entry.handle != handle || entry.kind != T::kKind || entry.object->phase != Phase::Open)
+      return nullptr;
     return static_cast<T*>(entry.object.get());
   }
   template <typename T>
@@ -73,8 +74,8 @@ class Environment {
   void run_blocking(std::function<int()> work, std::function<void(Environment&, int)> done);
   // Opens an object: registers it with its parents at once, so that nobody closes them meanwhile. Resolves with its
   // handle, or a negative status.
-  Napi::Value open_object(std::shared_ptr<Object> object, std::vector<std::shared_ptr<Object>> parents,
-                          std::function<int()> work);
+  Napi::Value open_object(const std::shared_ptr<Object>& object,
+                          const std::vector<std::shared_ptr<Object>>& parents, std::function<int()> work);
   Napi::Value close_object(const std::shared_ptr<Object>& object);
   void forget_object(const std::shared_ptr<Object>& object);
 

@@ -10,12 +10,14 @@ namespace ofi {
 
 // Control plane: exceptions, objects, clarity.
 using ControlFunction = Napi::Value (*)(const Napi::CallbackInfo&);
-inline void define(Napi::Object exports, const char* name, ControlFunction function, Environment* environment) {
+inline void define(Napi::Object exports, const char* name, ControlFunction function,
+                   Environment* environment) {
   exports.Set(name, Napi::Function::New(exports.Env(), function, name, environment));
 }
 
 // Data plane: a plain Node-API function of small integers that answers an integer.
-inline void define_fast(Napi::Object exports, const char* name, napi_callback function, Environment* environment) {
+inline void define_fast(Napi::Object exports, const char* name, napi_callback function,
+                        Environment* environment) {
   napi_value value = nullptr;
   napi_create_function(exports.Env(), name, NAPI_AUTO_LENGTH, function, environment, &value);
   exports.Set(name, Napi::Value(exports.Env(), value));

@@ -139,8 +139,8 @@ Napi::Value nic_value(Napi::Env env, const fid_nic* nic) {
   }
   if (const fi_bus_attr* bus = nic->bus_attr; bus != nullptr && bus->bus_type == FI_BUS_PCI) {
     std::array<char, 32> text{};
-    std::snprintf(text.data(), text.size(), "%04x:%02x:%02x.%x", bus->attr.pci.domain_id, bus->attr.pci.bus_id,
-                  bus->attr.pci.device_id, bus->attr.pci.function_id);
+    std::snprintf(text.data(), text.size(), "%04x:%02x:%02x.%x", bus->attr.pci.domain_id,
+                  bus->attr.pci.bus_id, bus->attr.pci.device_id, bus->attr.pci.function_id);
     object.Set("pciAddress", Napi::String::New(env, text.data()));
   }
   if (const fi_link_attr* link = nic->link_attr; link != nullptr) {

@@ -42,7 +42,7 @@ bool has_efa_device() {
 }
 
 bool exists(const char* path) {
-  struct stat info {};
+  struct stat info{};
   return stat(path, &info) == 0;
 }
 
@@ -78,7 +78,8 @@ int note_copy(dl_phdr_info* info, size_t, void* data) {
   const std::string name = info->dlpi_name != nullptr ? info->dlpi_name : "";
   const size_t slash = name.rfind('/');
   const std::string base = slash == std::string::npos ? name : name.substr(slash + 1);
-  if (base.rfind("libfabric.so", 0) == 0) static_cast<std::vector<std::string>*>(data)->push_back(real_path(name));
+  if (base.rfind("libfabric.so", 0) == 0)
+    static_cast<std::vector<std::string>*>(data)->push_back(real_path(name));
   return 0;
 }
 
@@ -98,7 +99,7 @@ bool try_open(const std::string& path, Library& result) {
   void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);
   if (handle == nullptr) handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) {
-    result.looked_at.push_back(dlerror());
+    result.looked_at.emplace_back(dlerror());
     return false;
   }
   decltype(&::fi_version) version = nullptr;
@@ -110,7 +111,8 @@ bool try_open(const std::string& path, Library& result) {
                         find(handle, "fi_strerror", result.strerror, reason) &&
                         find(handle, "fi_version", version, reason);
   if (complete && version() < kOldestSupportedVersion)
-    reason = "it is version " + version_text(version()) + ", older than " + version_text(kOldestSupportedVersion);
+    reason =
+        "it is version " + version_text(version()) + ", older than " + version_text(kOldestSupportedVersion);
   if (!reason.empty()) {
     result.looked_at.push_back(path + ": " + reason);
     return false;
@@ -130,7 +132,8 @@ Library load() {
     result.api_version = result.version < kNewestDeclaredVersion ? result.version : kNewestDeclaredVersion;
     break;
   }
-  for (const std::string& line : result.looked_at) result.reason += (result.reason.empty() ? "" : "; ") + line;
+  for (const std::string& line : result.looked_at)
+    result.reason += (result.reason.empty() ? "" : "; ") + line;
   if (result.available) {
     std::vector<std::string> copies;
     dl_iterate_phdr(note_copy, &copies);
@@ -141,8 +144,9 @@ Library load() {
 }
 
 bool points_into_provider(const struct sigaction& action) {
-  const void* handler = (action.sa_flags & SA_SIGINFO) != 0 ? reinterpret_cast<const void*>(action.sa_sigaction)
-                                                            : reinterpret_cast<const void*>(action.sa_handler);
+  const void* handler = (action.sa_flags & SA_SIGINFO) != 0
+                            ? reinterpret_cast<const void*>(action.sa_sigaction)
+                            : reinterpret_cast<const void*>(action.sa_handler);
   if (handler == nullptr || action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN) return false;
   const std::string path = path_of(handler);
   const std::string file = path.substr(path.rfind('/') + 1);
@@ -173,7 +177,7 @@ SignalGuard::SignalGuard() : saved_(new Saved()) {
 
 SignalGuard::~SignalGuard() {
   for (int number = 1; number < kSignals; ++number) {
-    struct sigaction now {};
+    struct sigaction now{};
     // Only handlers of a provider are put back: the program may install its own meanwhile, on another thread.
     if (sigaction(number, nullptr, &now) != 0 || !points_into_provider(now)) continue;
     if (points_into_provider(saved_->actions[number])) continue;

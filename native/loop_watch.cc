@@ -36,12 +36,13 @@ bool look_up(const char* name, Function& function) {
 const UvFunctions* uv() {
   static UvFunctions functions;
   static const bool complete =
-      look_up("uv_prepare_init", functions.prepare_init) && look_up("uv_prepare_start", functions.prepare_start) &&
-      look_up("uv_idle_init", functions.idle_init) && look_up("uv_idle_start", functions.idle_start) &&
-      look_up("uv_idle_stop", functions.idle_stop) && look_up("uv_timer_init", functions.timer_init) &&
-      look_up("uv_timer_start", functions.timer_start) && look_up("uv_poll_init", functions.poll_init) &&
-      look_up("uv_poll_start", functions.poll_start) && look_up("uv_close", functions.close) &&
-      look_up("uv_unref", functions.unref) && look_up("napi_get_uv_event_loop", functions.get_loop);
+      look_up("uv_prepare_init", functions.prepare_init) &&
+      look_up("uv_prepare_start", functions.prepare_start) && look_up("uv_idle_init", functions.idle_init) &&
+      look_up("uv_idle_start", functions.idle_start) && look_up("uv_idle_stop", functions.idle_stop) &&
+      look_up("uv_timer_init", functions.timer_init) && look_up("uv_timer_start", functions.timer_start) &&
+      look_up("uv_poll_init", functions.poll_init) && look_up("uv_poll_start", functions.poll_start) &&
+      look_up("uv_close", functions.close) && look_up("uv_unref", functions.unref) &&
+      look_up("napi_get_uv_event_loop", functions.get_loop);
   return complete ? &functions : nullptr;
 }
 
@@ -162,7 +163,8 @@ void LoopWatch::add(Engine* engine) {
     ++state_->open_handles;
     uv()->poll_start(&entry->poll, UV_READABLE, [](uv_poll_t* handle, int, int) {
       auto* self = static_cast<State::Watched*>(handle->data);
-      if (self->engine != nullptr && self->engine->poll(0, nullptr) != 0) self->state->environment->notify_script();
+      if (self->engine != nullptr && self->engine->poll(0, nullptr) != 0)
+        self->state->environment->notify_script();
     });
     uv()->unref(as_handle(&entry->poll));
   }
@@ -193,7 +195,8 @@ void LoopWatch::stop() {
   if (state_->stopped) return;
   state_->stopped = true;
   while (!state_->watched.empty()) remove(state_->watched.back()->engine);
-  for (uv_handle_t* handle : {as_handle(&state_->prepare), as_handle(&state_->idle), as_handle(&state_->timer)})
+  for (uv_handle_t* handle :
+       {as_handle(&state_->prepare), as_handle(&state_->idle), as_handle(&state_->timer)})
     state_->close(handle, [](uv_handle_t* closed) { static_cast<State*>(closed->data)->handle_closed(); });
 }
 

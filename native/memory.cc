@@ -25,7 +25,8 @@ Napi::Value memory_buffer(const Napi::CallbackInfo& info) {
 // memoryCapacity(memory): its bytes with the room behind them.
 Napi::Value memory_capacity(const Napi::CallbackInfo& info) {
   auto* object = Environment::of(info).open<MemoryObject>(handle_argument(info, 0));
-  return object == nullptr ? Napi::Number::New(info.Env(), kClosed) : size_value(info.Env(), object->block.get()->capacity());
+  return object == nullptr ? Napi::Number::New(info.Env(), kClosed)
+                           : size_value(info.Env(), object->block.get()->capacity());
 }
 
 // trimMemory(memory): gives back what lies behind it.
@@ -61,8 +62,8 @@ Napi::Value block_buffer(Napi::Env env, MemoryBlock* block) {
   block->retain();
   napi_value buffer = nullptr;
   const napi_status status = napi_create_external_arraybuffer(
-      env, block->data(), block->size(), [](napi_env, void*, void* hint) { static_cast<MemoryBlock*>(hint)->release(); },
-      block, &buffer);
+      env, block->data(), block->size(),
+      [](napi_env, void*, void* hint) { static_cast<MemoryBlock*>(hint)->release(); }, block, &buffer);
   if (status != napi_ok) {
     block->release();
     return env.Undefined();

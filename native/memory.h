@@ -8,7 +8,9 @@ namespace ofi {
 class MemoryObject : public Object {
  public:
   static constexpr Kind kKind = Kind::Memory;
-  explicit MemoryObject(MemoryBlock* adopted) : Object(kKind, "Memory"), block(adopted) { phase = Phase::Open; }
+  explicit MemoryObject(MemoryBlock* adopted) : Object(kKind, "Memory"), block(adopted) {
+    phase = Phase::Open;
+  }
   void after_close() override { block.reset(); }
   BlockReference block;
 };

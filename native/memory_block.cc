@@ -45,7 +45,8 @@ void MemoryBlock::release() {
 
 void MemoryBlock::remove_descriptor(const void* domain) {
   auto is_of_domain = [domain](const Descriptor& entry) { return entry.domain == domain; };
-  descriptors_.erase(std::remove_if(descriptors_.begin(), descriptors_.end(), is_of_domain), descriptors_.end());
+  descriptors_.erase(std::remove_if(descriptors_.begin(), descriptors_.end(), is_of_domain),
+                     descriptors_.end());
 }
 
 int64_t MemoryBlock::live_blocks() { return live.load(std::memory_order_relaxed); }

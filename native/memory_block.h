@@ -25,7 +25,9 @@ class MemoryBlock {
   size_t size() const { return size_; }
   // The memory and the room behind it.
   size_t capacity() const { return mapped_; }
-  bool contains(uint64_t offset, uint64_t length) const { return offset <= mapped_ && length <= mapped_ - offset; }
+  bool contains(uint64_t offset, uint64_t length) const {
+    return offset <= mapped_ && length <= mapped_ - offset;
+  }
   // Gives back to the system what a long message has filled behind the memory.
   void trim();
 

@@ -52,20 +52,21 @@ ssize_t call_send(Environment& environment, const Post& post, uint32_t flags) {
   void* context = &post.operation->context;
   if (flags == 0) return fi_send(ep, post.data, post.length, post.descriptor, post.address, context);
   if (flags == kPostImmediate)
-    return fi_senddata(ep, post.data, post.length, post.descriptor, environment.registers().immediate, post.address,
-                       context);
+    return fi_senddata(ep, post.data, post.length, post.descriptor, environment.registers().immediate,
+                       post.address, context);
   iovec vector{post.data, post.length};
   void* descriptor = post.descriptor;
-  fi_msg message{&vector, &descriptor, 1, post.address, context,
-                 (flags & kPostImmediate) != 0 ? environment.registers().immediate : 0};
+  fi_msg message{&vector, &descriptor,
+                 1,       post.address,
+                 context, (flags & kPostImmediate) != 0 ? environment.registers().immediate : 0};
   return fi_sendmsg(ep, &message, operation_flags(flags));
 }
 
 // send(endpoint, context, memory, offset, length, peer, flags): fi_send(3), fi_senddata(3) or fi_sendmsg(3).
 napi_value send(napi_env env, napi_callback_info info) {
   const FastArguments<7> a(env, info);
-  const Post post =
-      prepare_post(a.environment(), {a.u32(0), a.i32(1), a.u32(2), a.u53(3), a.u53(4), a.i32(5)}, Direction::Transmit);
+  const Post post = prepare_post(
+      a.environment(), {a.u32(0), a.i32(1), a.u32(2), a.u53(3), a.u53(4), a.i32(5)}, Direction::Transmit);
   if (post.status != kOk) return a.answer(post.status);
   return a.answer(finish_post(post, call_send(a.environment(), post, a.u32(6))));
 }
@@ -78,11 +79,11 @@ napi_value send_batch(napi_env env, napi_callback_info info) {
   const Registers& registers = a.environment().registers();
   for (uint32_t i = 0; i < count; ++i) {
     const Registers::BatchEntry& entry = registers.batch[i];
-    const Post post = prepare_post(
-        a.environment(),
-        {a.u32(0), entry.context, static_cast<uint32_t>(entry.memory), static_cast<uint64_t>(entry.offset),
-         static_cast<uint64_t>(entry.length), a.i32(2)},
-        Direction::Transmit);
+    const Post post =
+        prepare_post(a.environment(),
+                     {a.u32(0), entry.context, static_cast<uint32_t>(entry.memory),
+                      static_cast<uint64_t>(entry.offset), static_cast<uint64_t>(entry.length), a.i32(2)},
+                     Direction::Transmit);
     int32_t status = post.status;
     if (status == kOk) status = finish_post(post, call_send(a.environment(), post, 0));
     if (status != kOk) return a.answer(i == 0 ? status : static_cast<int32_t>(i));
@@ -93,25 +94,25 @@ napi_value send_batch(napi_env env, napi_callback_info info) {
 // inject(endpoint, memory, offset, length, peer, flags): fi_inject(3) or fi_injectdata(3). No completion.
 napi_value inject(napi_env env, napi_callback_info info) {
   const FastArguments<6> a(env, info);
-  const Post post =
-      prepare_post(a.environment(), {a.u32(0), -1, a.u32(1), a.u53(2), a.u53(3), a.i32(4)}, Direction::Transmit);
+  const Post post = prepare_post(a.environment(), {a.u32(0), -1, a.u32(1), a.u53(2), a.u53(3), a.i32(4)},
+                                 Direction::Transmit);
   if (post.status != kOk) return a.answer(post.status);
   fid_ep* ep = post.endpoint->fid;
-  const ssize_t answer = (a.u32(5) & kPostImmediate) != 0
-                             ? fi_injectdata(ep, post.data, post.length, a.environment().registers().immediate,
-                                             post.address)
-                             : fi_inject(ep, post.data, post.length, post.address);
+  const ssize_t answer =
+      (a.u32(5) & kPostImmediate) != 0
+          ? fi_injectdata(ep, post.data, post.length, a.environment().registers().immediate, post.address)
+          : fi_inject(ep, post.data, post.length, post.address);
   return a.answer(finish_post(post, answer));
 }
 
 // recv(endpoint, context, memory, offset, length, peer | -1): fi_recv(3).
 napi_value recv(napi_env env, napi_callback_info info) {
   const FastArguments<6> a(env, info);
-  const Post post =
-      prepare_post(a.environment(), {a.u32(0), a.i32(1), a.u32(2), a.u53(3), a.u53(4), a.i32(5)}, Direction::Receive);
+  const Post post = prepare_post(
+      a.environment(), {a.u32(0), a.i32(1), a.u32(2), a.u53(3), a.u53(4), a.i32(5)}, Direction::Receive);
   if (post.status != kOk) return a.answer(post.status);
-  return a.answer(finish_post(post, fi_recv(post.endpoint->fid, post.data, post.length, post.descriptor, post.address,
-                                            &post.operation->context)));
+  return a.answer(finish_post(post, fi_recv(post.endpoint->fid, post.data, post.length, post.descriptor,
+                                            post.address, &post.operation->context)));
 }
 
 // cancel(endpoint, context, receive): fi_cancel(3).

@@ -38,7 +38,8 @@ std::set<Engine*>& engines() {
 
 }  // namespace
 
-Engine::Engine(CompletionReader& reader, const WaitFd& wait, const EngineOptions& options, std::function<void()> wake)
+Engine::Engine(CompletionReader& reader, const WaitFd& wait, const EngineOptions& options,
+               std::function<void()> wake)
     : reader_(reader), wait_(wait), options_(options), wake_(std::move(wake)) {}
 
 Engine::~Engine() { stop(0); }

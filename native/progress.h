@@ -60,7 +60,8 @@ enum class Rest : uint8_t {
 class Engine {
  public:
   // `wake` is called on the engine's thread, and must not block.
-  Engine(CompletionReader& reader, const WaitFd& wait, const EngineOptions& options, std::function<void()> wake);
+  Engine(CompletionReader& reader, const WaitFd& wait, const EngineOptions& options,
+         std::function<void()> wake);
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
   ~Engine();
@@ -99,7 +100,8 @@ class Engine {
   void hand_over();
   // Whether reading is the thread's business alone.
   bool in_charge() const {
-    return options_.mode == EngineMode::Thread || !options_.loop_tells || asleep_.load(std::memory_order_seq_cst);
+    return options_.mode == EngineMode::Thread || !options_.loop_tells ||
+           asleep_.load(std::memory_order_seq_cst);
   }
 
   CompletionReader& reader_;

@@ -28,8 +28,8 @@ bool is_lock_name(const std::string& name) {
 
 // Whether the path still names the open file: its last owner may have removed it meanwhile.
 bool still_names(const std::string& path, int fd) {
-  struct stat opened {};
-  struct stat named {};
+  struct stat opened{};
+  struct stat named{};
   return fstat(fd, &opened) == 0 && stat(path.c_str(), &named) == 0 && opened.st_ino == named.st_ino;
 }
 
@@ -38,9 +38,13 @@ std::vector<std::string> files_of(const std::string& directory, const std::strin
   std::vector<std::string> files;
   DIR* listing = opendir(directory.c_str());
   if (listing == nullptr) return files;
+  const std::string prefix = name + ":";
+  const std::string folder = directory + "/";
   while (const dirent* entry = readdir(listing)) {
     const std::string file = entry->d_name;
-    if (file == name || file.compare(0, name.size() + 1, name + ":") == 0) files.push_back(directory + "/" + file);
+    if (file != name && file.compare(0, prefix.size(), prefix) != 0) continue;
+    files.push_back(folder);
+    files.back() += file;
   }
   closedir(listing);
   return files;
@@ -57,7 +61,8 @@ int shm_remove_stale(const std::string& directory) {
   closedir(listing);
   int removed = 0;
   for (const std::string& lock : locks) {
-    const std::string path = directory + "/" + lock;
+    std::string path = directory;
+    path.append("/").append(lock);
     const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) continue;  // another user's, or gone
     if (flock(fd, LOCK_EX | LOCK_NB) == 0 && still_names(path, fd)) {
@@ -85,7 +90,7 @@ int shm_reserve(const std::string& directory, const std::string& name) {
   for (const std::string& path : files_of(directory, name)) {
     const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) continue;
-    struct stat info {};
+    struct stat info{};
     int status = fstat(fd, &info) == 0 ? 0 : errno;
     if (status == 0 && info.st_size > 0) status = posix_fallocate(fd, 0, info.st_size);
     close(fd);

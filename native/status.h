@@ -9,14 +9,14 @@ namespace ofi {
 // Below every fi_errno (the largest is under 512, EFA's provider codes never come as a status).
 enum Status : int32_t {
   kOk = 0,
-  kClosed = -10001,        // the object is closed, closing, or of another kind
-  kOutOfRange = -10002,    // offset and length are not inside the memory
-  kContextBusy = -10003,   // the operation's context is out of range or in flight
-  kNoSuchPeer = -10004,    // the address is not in the endpoint's address vector
-  kUnsupported = -10005,   // the provider has no such call
-  kBusy = -10006,          // dependants are open
-  kUnavailable = -10007,   // libfabric is not loaded
-  kNotBound = -10008,      // the endpoint lacks a queue or an address vector
+  kClosed = -10001,       // the object is closed, closing, or of another kind
+  kOutOfRange = -10002,   // offset and length are not inside the memory
+  kContextBusy = -10003,  // the operation's context is out of range or in flight
+  kNoSuchPeer = -10004,   // the address is not in the endpoint's address vector
+  kUnsupported = -10005,  // the provider has no such call
+  kBusy = -10006,         // dependants are open
+  kUnavailable = -10007,  // libfabric is not loaded
+  kNotBound = -10008,     // the endpoint lacks a queue or an address vector
 };
 
 }  // namespace ofi

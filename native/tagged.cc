@@ -12,18 +12,13 @@ ssize_t call_tsend(Environment& environment, const Post& post, uint32_t flags) {
   if (flags == 0)
     return fi_tsend(ep, post.data, post.length, post.descriptor, post.address, registers.tag, context);
   if (flags == kPostImmediate)
-    return fi_tsenddata(ep, post.data, post.length, post.descriptor, registers.immediate, post.address, registers.tag,
-                        context);
+    return fi_tsenddata(ep, post.data, post.length, post.descriptor, registers.immediate, post.address,
+                        registers.tag, context);
   iovec vector{post.data, post.length};
   void* descriptor = post.descriptor;
-  fi_msg_tagged message{&vector,
-                        &descriptor,
-                        1,
-                        post.address,
-                        registers.tag,
-                        0,
-                        context,
-                        (flags & kPostImmediate) != 0 ? registers.immediate : 0};
+  fi_msg_tagged message{
+      &vector,       &descriptor, 1,       post.address,
+      registers.tag, 0,           context, (flags & kPostImmediate) != 0 ? registers.immediate : 0};
   return fi_tsendmsg(ep, &message, operation_flags(flags));
 }
 
@@ -36,8 +31,8 @@ int32_t refuse(const Post& post) { return finish_post(post, kUnsupported); }
 // or fi_tsendmsg(3).
 napi_value send_tagged(napi_env env, napi_callback_info info) {
   const FastArguments<7> a(env, info);
-  const Post post =
-      prepare_post(a.environment(), {a.u32(0), a.i32(1), a.u32(2), a.u53(3), a.u53(4), a.i32(5)}, Direction::Transmit);
+  const Post post = prepare_post(
+      a.environment(), {a.u32(0), a.i32(1), a.u32(2), a.u53(3), a.u53(4), a.i32(5)}, Direction::Transmit);
   if (post.status != kOk) return a.answer(post.status);
   if (lacks_tagged(post)) return a.answer(refuse(post));
   return a.answer(finish_post(post, call_tsend(a.environment(), post, a.u32(6))));
@@ -46,8 +41,8 @@ napi_value send_tagged(napi_env env, napi_callback_info info) {
 // injectTagged(endpoint, memory, offset, length, peer, flags); registers().tag: fi_tinject(3) or fi_tinjectdata(3).
 napi_value inject_tagged(napi_env env, napi_callback_info info) {
   const FastArguments<6> a(env, info);
-  const Post post =
-      prepare_post(a.environment(), {a.u32(0), -1, a.u32(1), a.u53(2), a.u53(3), a.i32(4)}, Direction::Transmit);
+  const Post post = prepare_post(a.environment(), {a.u32(0), -1, a.u32(1), a.u53(2), a.u53(3), a.i32(4)},
+                                 Direction::Transmit);
   if (post.status != kOk) return a.answer(post.status);
   if (lacks_tagged(post)) return a.answer(refuse(post));
   const Registers& registers = a.environment().registers();
@@ -62,13 +57,14 @@ napi_value inject_tagged(napi_env env, napi_callback_info info) {
 // recvTagged(endpoint, context, memory, offset, length, peer | -1); registers().tag and ignore: fi_trecv(3).
 napi_value recv_tagged(napi_env env, napi_callback_info info) {
   const FastArguments<6> a(env, info);
-  const Post post =
-      prepare_post(a.environment(), {a.u32(0), a.i32(1), a.u32(2), a.u53(3), a.u53(4), a.i32(5)}, Direction::Receive);
+  const Post post = prepare_post(
+      a.environment(), {a.u32(0), a.i32(1), a.u32(2), a.u53(3), a.u53(4), a.i32(5)}, Direction::Receive);
   if (post.status != kOk) return a.answer(post.status);
   if (lacks_tagged(post)) return a.answer(refuse(post));
   const Registers& registers = a.environment().registers();
-  return a.answer(finish_post(post, fi_trecv(post.endpoint->fid, post.data, post.length, post.descriptor, post.address,
-                                             registers.tag, registers.ignore, &post.operation->context)));
+  return a.answer(
+      finish_post(post, fi_trecv(post.endpoint->fid, post.data, post.length, post.descriptor, post.address,
+                                 registers.tag, registers.ignore, &post.operation->context)));
 }
 
 }  // namespace

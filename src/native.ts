@@ -51,24 +51,24 @@ export interface Addon {
   keepAlive(references: number): void;
   shutDown(): void;
 
-  getInfo(hints: object | undefined, node: string, service: string, flags: bigint): Promise<RawInfo[] | Status>;
-  openFabric(info: object): Promise<Handle | Status>;
-  openDomain(fabric: Handle, info: object): Promise<Handle | Status>;
-  openEventQueue(fabric: Handle, size: number): Promise<Handle | Status>;
+  getInfo(
+    hints: object | undefined,
+    node: string,
+    service: string,
+    flags: bigint,
+  ): Promise<RawInfo[] | Status>;
+  openFabric(info: object): Promise<Handle>;
+  openDomain(fabric: Handle, info: object): Promise<Handle>;
+  openEventQueue(fabric: Handle, size: number): Promise<Handle>;
   readEvent(queue: Handle): RawEvent | Status;
-  openAddressVector(domain: Handle, count: number): Promise<Handle | Status>;
+  openAddressVector(domain: Handle, count: number): Promise<Handle>;
   insertAddresses(av: Handle, bytes: Uint8Array, addressLength: number): Promise<number[] | Status>;
   insertAddress(av: Handle, bytes: Uint8Array): number;
   removeAddress(av: Handle, address: number): Status;
   lookupAddress(av: Handle, address: number): Uint8Array | Status;
   addressText(av: Handle, bytes: Uint8Array): string | Status;
 
-  openCompletionQueue(
-    domain: Handle,
-    capacity: number,
-    format: number,
-    waitObject: number,
-  ): Promise<Handle | Status>;
+  openCompletionQueue(domain: Handle, capacity: number, format: number, waitObject: number): Promise<Handle>;
   completionQueueMemory(queue: Handle): ArrayBuffer | undefined;
   completionQueueWait(queue: Handle): { object: number; fd: number } | undefined;
   completionText(queue: Handle, number: number): string;
@@ -84,17 +84,17 @@ export interface Addon {
   stopEngine(queue: Handle): Status;
   engineCounters(queue: Handle): { threadReads: number; spinsMissed: number } | undefined;
 
-  allocateMemory(bytes: number, overflow: number): Handle | Status;
+  allocateMemory(bytes: number, overflow: number): Handle;
   memoryCapacity(memory: Handle): number;
   trimMemory(memory: Handle): void;
   memoryBuffer(memory: Handle): ArrayBuffer | undefined;
   freeMemory(memory: Handle): Status;
   liveBlocks(): number;
   registers(): ArrayBuffer;
-  registerMemory(domain: Handle, memory: Handle, access: bigint, key: bigint): Promise<Handle | Status>;
+  registerMemory(domain: Handle, memory: Handle, access: bigint, key: bigint): Promise<Handle>;
   memoryRegion(region: Handle): { key: bigint; address: bigint } | undefined;
 
-  openEndpoint(domain: Handle, info: object): Promise<Handle | Status>;
+  openEndpoint(domain: Handle, info: object): Promise<Handle>;
   bindEndpoint(endpoint: Handle, other: Handle, flags: bigint): Status;
   enableEndpoint(endpoint: Handle): Promise<Status>;
   endpointName(endpoint: Handle): Uint8Array | Status;
@@ -144,7 +144,7 @@ let result: AddonResult | undefined;
 
 function locate(): string {
   // For developers: another build of the addon, such as one with sanitizers.
-  const other = process.env['LIBFABRIC_ADDON'];
+  const other = process.env.LIBFABRIC_ADDON;
   if (other !== undefined && other !== '') return other;
   // dist/native.js and src/native.ts are both one level below the package.
   return fileURLToPath(new URL('../build/Release/libfabric.node', import.meta.url));
@@ -153,7 +153,7 @@ function locate(): string {
 /** Whether this is Node itself: Bun and Deno name Node's version too, but offer no libuv loop. */
 function isNode(): boolean {
   const versions = process.versions as Record<string, string | undefined>;
-  return versions['bun'] === undefined && versions['deno'] === undefined;
+  return versions.bun === undefined && versions.deno === undefined;
 }
 
 function load(): AddonResult {

@@ -48,7 +48,7 @@ export class Closing {
     try {
       checkInteger('options.timeoutMs', timeoutMs ?? DEFAULT_BOUND_MS, 0, 0x7fffffff);
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
     this.#promise = this.#close(timeoutMs ?? DEFAULT_BOUND_MS);
     return this.#promise;
@@ -83,9 +83,9 @@ export class Closing {
 
   async #closeOne(object: FabricObject, boundMs: number): Promise<boolean> {
     const name = object.constructor.name;
-    let failure: unknown;
+    let failure: Error | undefined;
     const closing = object.close().catch((error: unknown) => {
-      failure = error;
+      failure = error as Error;
     });
     if (!(await within(closing, Math.max(boundMs, 100)))) {
       this.#warn(`fi_close of the ${name} did not return within ${String(boundMs)} ms; it is left to itself`);

@@ -32,20 +32,36 @@ export function parseContact(contact: unknown, own: Contact): Contact {
     return { family: own.family, format: own.format, address: Uint8Array.from(contact) };
   }
   if (typeof contact !== 'string')
-    throw typeError('contact', contact, "a contact string or a Uint8Array of an address", "Give the other side's endpoint.contact");
+    throw typeError(
+      'contact',
+      contact,
+      'a contact string or a Uint8Array of an address',
+      "Give the other side's endpoint.contact",
+    );
   if (!contact.startsWith(SCHEME)) throw contactError(contact, `a contact begins with '${SCHEME}'`);
   const parts = contact.slice(SCHEME.length).split(SEPARATOR);
   const [family, format, encoded] = parts;
   if (parts.length !== 3 || family === undefined || format === undefined || encoded === undefined)
     throw contactError(contact, 'a contact is fabric:family/format/address');
   if (family !== own.family)
-    throw contactError(contact, `it is of provider family '${family}', this endpoint's is '${own.family}'; open both with the same provider`);
+    throw contactError(
+      contact,
+      `it is of provider family '${family}', this endpoint's is '${own.family}'; open both with the same provider`,
+    );
   if (format !== own.format)
-    throw contactError(contact, `its address format is ${format}, this endpoint's is ${own.format}; open both with addresses of one kind`);
+    throw contactError(
+      contact,
+      `its address format is ${format}, this endpoint's is ${own.format}; open both with addresses of one kind`,
+    );
   const address = new Uint8Array(Buffer.from(encoded, 'base64url'));
-  if (Buffer.from(address).toString('base64url') !== encoded) throw contactError(contact, 'its address is not base64url');
-  if (address.byteLength === 0 || address.byteLength > 512) throw contactError(contact, 'its address has a wrong length');
+  if (Buffer.from(address).toString('base64url') !== encoded)
+    throw contactError(contact, 'its address is not base64url');
+  if (address.byteLength === 0 || address.byteLength > 512)
+    throw contactError(contact, 'its address has a wrong length');
   if (own.format !== 'FI_ADDR_STR' && address.byteLength !== own.address.byteLength)
-    throw contactError(contact, `its address has ${String(address.byteLength)} bytes instead of ${String(own.address.byteLength)}`);
+    throw contactError(
+      contact,
+      `its address has ${String(address.byteLength)} bytes instead of ${String(own.address.byteLength)}`,
+    );
   return { family, format, address };
 }

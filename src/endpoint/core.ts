@@ -17,6 +17,7 @@ import { Kind, type Operation, OperationTable, kindName } from './operation.js';
 import type { Peer } from './peer.js';
 import type { Provider } from './providers.js';
 import { SlabAllocator } from './slab.js';
+import type { EndpointStats } from './types.js';
 
 /** libfabric's objects behind an endpoint, opened and bound. */
 export interface Opened {
@@ -40,6 +41,10 @@ export class Counters {
   timesWithoutRoom = 0;
   truncated = 0;
   errors = 0;
+
+  values(): Pick<EndpointStats, keyof Omit<Counters, 'values'>> {
+    return Object.assign({}, this as Omit<Counters, 'values'>);
+  }
 }
 
 /** Takes over completed receives, and what to do when memory, slots or room came free. */
@@ -146,7 +151,13 @@ export class Core {
     const cancelled = errno === FI_ECANCELED;
     if (!cancelled) this.counters.errors += 1;
     const tag = operation.kind === Kind.ReceiveTagged ? completions.tag(index) : undefined;
-    const error = this.errorAt(index, kindName(operation.kind), operation.peer?.contact, operation.length, tag);
+    const error = this.errorAt(
+      index,
+      kindName(operation.kind),
+      operation.peer?.contact,
+      operation.length,
+      tag,
+    );
     if (operation.kind >= Kind.Receive) this.listener.receiveFailed(operation, error, cancelled);
     else this.sendSettled(operation, error);
   }

@@ -16,14 +16,20 @@ export function withReleased(reason: unknown, released: Promise<void>): unknown 
   // A signal's one reason may reach several operations: each waits for all that were given before.
   const earlier = (target as Partial<Unreleased>).released;
   const all = earlier === undefined ? released : Promise.all([earlier, released]).then(() => undefined);
-  Object.defineProperty(target, 'released', { value: all, configurable: true, enumerable: false, writable: true });
+  Object.defineProperty(target, 'released', {
+    value: all,
+    configurable: true,
+    enumerable: false,
+    writable: true,
+  });
   return target;
 }
 
 /** Checks the options before anything is done. Throws the reason of a signal that is aborted already. */
 export function checkDeadline(options: Deadline): void {
   const { signal, timeoutMs } = options;
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw typeError('options.signal', signal, 'an AbortSignal');
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw typeError('options.signal', signal, 'an AbortSignal');
   if (timeoutMs !== undefined) checkInteger('options.timeoutMs', timeoutMs, 0, 0x7fffffff);
   if (signal?.aborted === true) throw withReleased(signal.reason, Promise.resolve());
 }
@@ -32,7 +38,11 @@ export function checkDeadline(options: Deadline): void {
  * Calls `expire` with the reason when the signal aborts or the time is over, unless the returned function was called
  * before. What it says must have been checked.
  */
-export function watchDeadline(options: Deadline, what: string, expire: (reason: unknown) => void): () => void {
+export function watchDeadline(
+  options: Deadline,
+  what: string,
+  expire: (reason: unknown) => void,
+): () => void {
   const { signal, timeoutMs } = options;
   let timer: NodeJS.Timeout | undefined;
   const onAbort = (): void => {

@@ -100,7 +100,9 @@ export class Endpoint extends EventEmitter<Events> implements AsyncDisposable {
     this.sender = new Sender(this.#core, this.#peers, this.limits, options.sendTimeoutMs ?? 30_000);
     this.receiver = new Receiver(this.#core, this.#peers, this.limits, { buffers, size });
     this.memory = this.#memory();
-    this.#closing = new Closing(this.#core, this.sender, this.receiver, this.#peers, () => this.emit('close'));
+    this.#closing = new Closing(this.#core, this.sender, this.receiver, this.#peers, () =>
+      this.emit('close'),
+    );
     this.#start(options);
   }
 
@@ -115,7 +117,12 @@ export class Endpoint extends EventEmitter<Events> implements AsyncDisposable {
         core.requireOpen();
         const memory = buffer instanceof Memory ? buffer : Memory.of(buffer);
         if (memory === undefined)
-          throw typeError('buffer', buffer, 'a Memory or its bytes', 'Allocate it with Memory.allocate() of libfabric/fi');
+          throw typeError(
+            'buffer',
+            buffer,
+            'a Memory or its bytes',
+            'Allocate it with Memory.allocate() of libfabric/fi',
+          );
         return MemoryRegion.register(core.opened.domain, memory, access === undefined ? {} : { access });
       },
     });
@@ -144,7 +151,9 @@ export class Endpoint extends EventEmitter<Events> implements AsyncDisposable {
       mode: options.progress ?? 'auto',
       sleepBy: queue.waitObject === 'FI_WAIT_NONE' ? 'backoff' : provider.sleepBy,
       ...(options.spinMicroseconds === undefined ? spin : { spinMicroseconds: options.spinMicroseconds }),
-      ...(options.maxSleepMicroseconds === undefined ? {} : { maxSleepMicroseconds: options.maxSleepMicroseconds }),
+      ...(options.maxSleepMicroseconds === undefined
+        ? {}
+        : { maxSleepMicroseconds: options.maxSleepMicroseconds }),
       eventQueue: events,
       onReadable: () => {
         core.poll(false);
@@ -156,7 +165,11 @@ export class Endpoint extends EventEmitter<Events> implements AsyncDisposable {
   #fault(error: Error): void {
     queueMicrotask(() => {
       if (this.listenerCount('error') > 0) this.emit('error', error);
-      else process.emitWarning(`${error.name}: ${error.message}`, { type: 'FabricWarning', code: 'FABRIC_FAULT' });
+      else
+        process.emitWarning(`${error.name}: ${error.message}`, {
+          type: 'FabricWarning',
+          code: 'FABRIC_FAULT',
+        });
     });
   }
 
@@ -196,7 +209,11 @@ export class Endpoint extends EventEmitter<Events> implements AsyncDisposable {
    *
    * @returns False where there is no room, or earlier sends to the peer still wait. A later failure is an 'error' event.
    */
-  trySend(peer: Peer, data: Uint8Array | Lease, options?: Omit<SendOptions, 'signal' | 'timeoutMs'>): boolean {
+  trySend(
+    peer: Peer,
+    data: Uint8Array | Lease,
+    options?: Omit<SendOptions, 'signal' | 'timeoutMs'>,
+  ): boolean {
     return this.sender.trySend(Kind.Send, peer, 0n, data, options);
   }
 
@@ -251,9 +268,10 @@ export class Endpoint extends EventEmitter<Events> implements AsyncDisposable {
   /** Counters since open(), and what is under way now. */
   stats(): EndpointStats {
     const { counters, operations, engine } = this.#core;
-    const { threadReads, spinsMissed } = this.#core.state === 'closed' ? { threadReads: 0, spinsMissed: 0 } : engine.counters;
+    const { threadReads, spinsMissed } =
+      this.#core.state === 'closed' ? { threadReads: 0, spinsMissed: 0 } : engine.counters;
     return {
-      ...counters,
+      ...counters.values(),
       sendsWaiting: this.sender.waiting,
       sendsInFlight: operations.sendsInFlight,
       receivesPosted: operations.receivesInFlight,
@@ -303,11 +321,16 @@ export class TaggedEndpoint extends Endpoint implements TaggedOperations {
    *
    * @param tag - A whole number up to 2^53, or a bigint below 2^64.
    */
-  sendTagged(peer: Peer, tag: number | bigint, data: Uint8Array | Lease, options?: SendOptions): Promise<void> {
+  sendTagged(
+    peer: Peer,
+    tag: number | bigint,
+    data: Uint8Array | Lease,
+    options?: SendOptions,
+  ): Promise<void> {
     try {
       return this.sender.send(Kind.SendTagged, peer, checkUint64('tag', tag), data, options);
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
   }
 
@@ -326,7 +349,7 @@ export class TaggedEndpoint extends Endpoint implements TaggedOperations {
       const ignore = checkUint64('options.ignore', options?.ignore ?? 0n);
       return this.receiver.recv(Kind.ReceiveTagged, into, bits, ignore, options);
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
   }
 }

@@ -183,7 +183,7 @@ export class Inbox {
 
   // Messages in the order of their arrival, each to the first who wants it.
   #match(): void {
-    for (let index = 0; index < this.#held.length && this.#takers.length !== 0; ) {
+    for (let index = 0; index < this.#held.length && this.#takers.length !== 0;) {
       const held = this.#held[index];
       const taker = this.#takers.find(({ from }) => from === undefined || from === held.message.from);
       if (taker === undefined) {

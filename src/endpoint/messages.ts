@@ -37,8 +37,10 @@ const DONE: Result<never> = { done: true, value: undefined };
 export function checkMessagesOptions(options: MessagesOptions): void {
   const { batch, borrow, signal } = options;
   if (batch !== undefined) checkInteger('options.batch', batch, 1, 1 << 20);
-  if (borrow !== undefined && typeof borrow !== 'boolean') throw typeError('options.borrow', borrow, 'a boolean');
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw typeError('options.signal', signal, 'an AbortSignal');
+  if (borrow !== undefined && typeof borrow !== 'boolean')
+    throw typeError('options.borrow', borrow, 'a boolean');
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw typeError('options.signal', signal, 'an AbortSignal');
 }
 
 /** Iterates over messages, or over batches of them. */
@@ -98,7 +100,7 @@ export class MessageIterator<T extends Message | Message[]> implements AsyncIter
   #ended(): Promise<Result<T>> {
     const failure = this.#failure;
     this.#failure = undefined;
-    if (failure !== undefined) return Promise.reject(failure.reason as Error);
+    if (failure !== undefined) return Promise.reject(failure.reason);
     return Promise.resolve(DONE);
   }
 

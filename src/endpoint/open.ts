@@ -18,7 +18,7 @@ import { FabricError, checkInteger, deadlineError, rangeError, typeError } from 
 import type { Opened } from './core.js';
 import { Endpoint, TaggedEndpoint } from './endpoint.js';
 import type { Provider } from './providers.js';
-import { type Candidate, candidates, describeCandidate, noProvider } from './selection.js';
+import { type Candidate, candidates, describeCandidate, noProvider, requireFeatures } from './selection.js';
 import type { CandidateExplanation, Feature, OpenOptions, Operations } from './types.js';
 
 const QUEUE_CAPACITY = 2048;
@@ -28,23 +28,36 @@ const features: readonly string[] = ['tagged', 'rma', 'atomic'];
 function checkOptions(options: OpenOptions): void {
   if (typeof options !== 'object' || options === null) throw typeError('options', options, 'an object');
   for (const feature of options.features ?? [])
-    if (!features.includes(feature)) throw rangeError('options.features', feature, `made of ${features.join(', ')}`);
+    if (!features.includes(feature))
+      throw rangeError('options.features', feature, `made of ${features.join(', ')}`);
   if (options.ordered !== undefined && typeof options.ordered !== 'boolean')
     throw typeError('options.ordered', options.ordered, 'a boolean');
   for (const name of ['domain', 'node'] as const)
     if (options[name] !== undefined && typeof options[name] !== 'string')
       throw typeError(`options.${name}`, options[name], 'a string');
-  const { service, receive, timeoutMs, sendTimeoutMs, signal, spinMicroseconds, maxSleepMicroseconds, progress } = options;
+  const {
+    service,
+    receive,
+    timeoutMs,
+    sendTimeoutMs,
+    signal,
+    spinMicroseconds,
+    maxSleepMicroseconds,
+    progress,
+  } = options;
   if (service !== undefined) checkInteger('options.service', Number(service), 0, 65535);
-  if (receive?.buffers !== undefined) checkInteger('options.receive.buffers', receive.buffers, 1, QUEUE_CAPACITY / 4);
+  if (receive?.buffers !== undefined)
+    checkInteger('options.receive.buffers', receive.buffers, 1, QUEUE_CAPACITY / 4);
   if (receive?.size !== undefined) checkInteger('options.receive.size', receive.size, 1, 2 ** 30);
   if (timeoutMs !== undefined) checkInteger('options.timeoutMs', timeoutMs, 0, 0x7fffffff);
   if (sendTimeoutMs !== undefined) checkInteger('options.sendTimeoutMs', sendTimeoutMs, 1, 0x7fffffff);
   if (spinMicroseconds !== undefined) checkInteger('options.spinMicroseconds', spinMicroseconds, 0, 100_000);
-  if (maxSleepMicroseconds !== undefined) checkInteger('options.maxSleepMicroseconds', maxSleepMicroseconds, 10, 1_000_000);
+  if (maxSleepMicroseconds !== undefined)
+    checkInteger('options.maxSleepMicroseconds', maxSleepMicroseconds, 10, 1_000_000);
   if (progress !== undefined && !['auto', 'inline', 'thread'].includes(progress))
     throw rangeError('options.progress', progress, "'auto', 'inline' or 'thread'");
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw typeError('options.signal', signal, 'an AbortSignal');
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw typeError('options.signal', signal, 'an AbortSignal');
 }
 
 /** A queue with the best wait object that the provider grants; -FI_ENOSYS means: not this one. */
@@ -168,6 +181,7 @@ export async function open<const F extends readonly Feature[] = []>(
   options: OpenOptions<F> = {},
 ): Promise<Endpoint & Operations<F>> {
   checkOptions(options);
+  requireFeatures(options);
   const { signal } = options;
   signal?.throwIfAborted();
   const boundMs = options.timeoutMs ?? DEFAULT_OPEN_MS;
@@ -179,7 +193,7 @@ export async function open<const F extends readonly Feature[] = []>(
     const stop = (reason: unknown): void => {
       expired = { reason };
       settle();
-      reject(reason as Error);
+      reject(reason);
     };
     const onAbort = (): void => {
       stop(signal?.reason);
@@ -192,14 +206,17 @@ export async function open<const F extends readonly Feature[] = []>(
       signal?.removeEventListener('abort', onAbort);
     };
     signal?.addEventListener('abort', onAbort, { once: true });
-    openFirst(options, checkpoint).then((endpoint) => {
-      // Too late: what was opened after all is closed again.
-      if (expired !== undefined) void endpoint.close();
-      settle();
-      resolve(endpoint as Endpoint & Operations<F>);
-    }, (error: unknown) => {
-      settle();
-      reject(error as Error);
-    });
+    openFirst(options, checkpoint).then(
+      (endpoint) => {
+        // Too late: what was opened after all is closed again.
+        if (expired !== undefined) void endpoint.close();
+        settle();
+        resolve(endpoint as Endpoint & Operations<F>);
+      },
+      (error: unknown) => {
+        settle();
+        reject(error);
+      },
+    );
   });
 }

@@ -126,6 +126,7 @@ export class OperationTable {
   }
 
   *inFlight(): Iterable<Operation> {
-    for (const operation of this.#all) if (operation !== undefined && operation.kind !== Kind.Free) yield operation;
+    for (const operation of this.#all)
+      if (operation !== undefined && operation.kind !== Kind.Free) yield operation;
   }
 }

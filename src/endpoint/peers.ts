@@ -47,7 +47,8 @@ export class PeerTable implements PeerOwner {
     });
     return texts.map((text) => {
       const peer = this.#byContact.get(text);
-      if (peer === undefined) throw new FabricError(`the contact '${text}' was closed meanwhile`, 'ERR_FABRIC_CLOSED');
+      if (peer === undefined)
+        throw new FabricError(`the contact '${text}' was closed meanwhile`, 'ERR_FABRIC_CLOSED');
       peer.uses += 1;
       return peer;
     });

@@ -32,7 +32,14 @@ export interface Provider {
   readonly note: string;
 }
 
-const ipSockets = { ip: true, sharedMemoryFiles: false, falseCaps: [], namesSender: true, delivery: true, transmit: true } as const;
+const ipSockets = {
+  ip: true,
+  sharedMemoryFiles: false,
+  falseCaps: [],
+  namesSender: true,
+  delivery: true,
+  transmit: true,
+} as const;
 
 const table: readonly Provider[] = [
   {

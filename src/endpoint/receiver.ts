@@ -54,7 +54,8 @@ export class Receiver {
       checkInteger('into', into, 0, this.#limits.maxMessageSize);
       return { buffer: undefined, lease: undefined, length: into };
     }
-    if (!(into instanceof Uint8Array)) throw typeError('into', into, 'a Uint8Array, a Lease, or a number of bytes');
+    if (!(into instanceof Uint8Array))
+      throw typeError('into', into, 'a Uint8Array, a Lease, or a number of bytes');
     const buffer = checkBytes('into', into);
     return { buffer, lease: undefined, length: buffer.byteLength };
   }
@@ -63,10 +64,17 @@ export class Receiver {
     if (from === undefined) return;
     if (!(from instanceof Peer)) throw typeError('options.from', from, 'a Peer');
     if (from.owner !== this.#owner)
-      throw typeError('options.from', from, 'a Peer of this endpoint', 'Make one with this endpoint.peer(contact)');
+      throw typeError(
+        'options.from',
+        from,
+        'a Peer of this endpoint',
+        'Make one with this endpoint.peer(contact)',
+      );
     if (from.closed) throw closedError(`the peer ${from.contact}`);
     if (!this.#core.opened.info.caps.includes('FI_DIRECTED_RECV'))
-      throw unsupportedError(`${this.#core.opened.provider.name} cannot receive from one peer only (FI_DIRECTED_RECV)`);
+      throw unsupportedError(
+        `${this.#core.opened.provider.name} cannot receive from one peer only (FI_DIRECTED_RECV)`,
+      );
   }
 
   /** recv() and recvTagged(). */
@@ -84,15 +92,25 @@ export class Receiver {
       const from = options?.from;
       this.#checkFrom(from);
       if (options !== undefined) checkDeadline(options);
-      if (kind === Kind.Receive ? this.inbox.idle && this.#untagged.length === 0 : this.#tagged.length === 0) {
+      if (
+        kind === Kind.Receive ? this.inbox.idle && this.#untagged.length === 0 : this.#tagged.length === 0
+      ) {
         const operation = this.#post(kind, destination, from, tag, ignore);
         if (operation !== undefined) return this.#await(operation, options);
       }
       return new Promise<Received>((resolve, reject) => {
-        this.#enqueue({ kind, destination, from, tag, ignore, waiter: { resolve, reject }, deadline: options });
+        this.#enqueue({
+          kind,
+          destination,
+          from,
+          tag,
+          ignore,
+          waiter: { resolve, reject },
+          deadline: options,
+        });
       });
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
   }
 
@@ -148,7 +166,7 @@ export class Receiver {
     if (operation.done) {
       const { result, failure } = operation;
       core.operations.release(operation);
-      if (result === undefined) return Promise.reject(failure as Error);
+      if (result === undefined) return Promise.reject(failure);
       if (spendTurn()) return Promise.resolve(result);
       return new Promise((resolve) => {
         nextTurn(() => {
@@ -427,7 +445,8 @@ export class Receiver {
   #abandonLater(operation: Operation, reason: unknown): void {
     if (operation.receive === undefined || operation.abortReason !== reason) return;
     setTimeout(() => {
-      if (operation.abortReason === reason && operation.receive !== undefined) this.#orphan(operation, reason);
+      if (operation.abortReason === reason && operation.receive !== undefined)
+        this.#orphan(operation, reason);
     }, 200).unref();
   }
 

@@ -27,7 +27,8 @@ export class RemoteMemory {
   static from(json: RemoteMemoryJson): RemoteMemory {
     if (typeof json !== 'object' || json === null) throw typeError('json', json, "a RemoteMemory's toJSON()");
     const { key, address, length } = json;
-    if (!/^\d+$/.test(key) || !/^\d+$/.test(address)) throw typeError('json', json, "a RemoteMemory's toJSON()");
+    if (!/^\d+$/.test(key) || !/^\d+$/.test(address))
+      throw typeError('json', json, "a RemoteMemory's toJSON()");
     return new RemoteMemory(BigInt(key), BigInt(address), length);
   }
 
@@ -35,7 +36,11 @@ export class RemoteMemory {
   slice(offset: number, length: number): RemoteMemory {
     checkInteger('offset', offset, 0, this.length);
     if (checkInteger('length', length, 0, this.length) > this.length - offset)
-      throw rangeError('length', length, `at most ${String(this.length - offset)} at offset ${String(offset)}`);
+      throw rangeError(
+        'length',
+        length,
+        `at most ${String(this.length - offset)} at offset ${String(offset)}`,
+      );
     return new RemoteMemory(this.key, this.address + BigInt(offset), length);
   }
 }

@@ -65,7 +65,7 @@ interface Relaxation {
 
 const relaxations: readonly Relaxation[] = [
   {
-    name: "ordered messages (ordered: true, FI_ORDER_SAS); open with ordered: false if order does not matter",
+    name: 'ordered messages (ordered: true, FI_ORDER_SAS); open with ordered: false if order does not matter',
     relax: (hints) => ({ ...hints, transmit: {}, receive: {} }),
   },
   {
@@ -83,15 +83,25 @@ const relaxations: readonly Relaxation[] = [
     name: 'the memory registration modes offered',
     relax: (hints) => ({
       ...hints,
-      memoryMode: [...(hints.memoryMode as string[]), 'FI_MR_ENDPOINT', 'FI_MR_RMA_EVENT', 'FI_MR_RAW', 'FI_MR_COLLECTIVE'],
+      memoryMode: [
+        ...(hints.memoryMode as string[]),
+        'FI_MR_ENDPOINT',
+        'FI_MR_RMA_EVENT',
+        'FI_MR_RAW',
+        'FI_MR_COLLECTIVE',
+      ],
     }),
   },
   { name: 'reliable datagrams (FI_EP_RDM)', relax: ({ endpointType: _, ...hints }) => hints },
 ];
 
 /** The local address that a provider is asked to bind, or why there is none. */
-function target(provider: Provider, options: OpenOptions): { node?: string; service?: string | number; flags: bigint } | string {
-  if (provider.sharedMemoryFiles && options.node !== undefined) return { node: options.node, flags: FI_SOURCE };
+function target(
+  provider: Provider,
+  options: OpenOptions,
+): { node?: string; service?: string | number; flags: bigint } | string {
+  if (provider.sharedMemoryFiles && options.node !== undefined)
+    return { node: options.node, flags: FI_SOURCE };
   if (!provider.ip) return { flags: 0n };
   const node = options.node ?? defaultAddress();
   if (node === undefined)
@@ -102,12 +112,18 @@ function target(provider: Provider, options: OpenOptions): { node?: string; serv
 /** libfabric lists layered providers under a core provider's name: only the exact one counts. */
 function matching(infos: readonly Info[], provider: Provider): Info[] {
   return infos.filter(
-    (info) => info.provider === provider.name && (provider.fabric === undefined || info.fabricName === provider.fabric),
+    (info) =>
+      info.provider === provider.name &&
+      (provider.fabric === undefined || info.fabricName === provider.fabric),
   );
 }
 
 /** Some capabilities are wanted, not needed: asked for together, then one by one given up. */
-async function ask(provider: Provider, hints: Hints, where: { node?: string; service?: string | number; flags: bigint }): Promise<Info[]> {
+async function ask(
+  provider: Provider,
+  hints: Hints,
+  where: { node?: string; service?: string | number; flags: bigint },
+): Promise<Info[]> {
   const caps = hints.caps as bigint;
   for (const wanted of [caps, caps & ~FI_DIRECTED_RECV, caps & ~FI_DIRECTED_RECV & ~FI_SOURCE]) {
     const infos = matching(await getInfo({ ...hints, caps: wanted }, where), provider);
@@ -135,20 +151,37 @@ async function whyRefused(
     if (JSON.stringify(relaxed, bigintText) === JSON.stringify(hints, bigintText)) continue;
     if ((await ask(provider, relaxed, where)).length !== 0) return `it does not offer ${name}`;
   }
-  if (where.node !== undefined && matching(await getInfo({ providerName: provider.name }), provider).length !== 0)
+  if (
+    where.node !== undefined &&
+    matching(await getInfo({ providerName: provider.name }), provider).length !== 0
+  )
     return `it cannot bind the address ${where.node}${where.service === undefined ? '' : ` port ${String(where.service)}`}`;
   if (matching(await getInfo({ providerName: provider.name }), provider).length !== 0)
     return 'it does not offer this combination of hints, though each alone';
   return 'this libfabric has no such provider, or the provider found no device';
 }
 
-const bigintText = (_key: string, value: unknown): unknown => (typeof value === 'bigint' ? String(value) : value);
+const bigintText = (_key: string, value: unknown): unknown =>
+  typeof value === 'bigint' ? String(value) : value;
+
+/** What this package itself lacks of the features asked for. */
+function missingFeature(options: OpenOptions): string | undefined {
+  const missing = (options.features ?? []).find((feature) => feature !== 'tagged');
+  return missing === undefined
+    ? undefined
+    : `'${missing}' is not there yet in this package; messages and 'tagged' are`;
+}
+
+/** Refuses features that no provider could make up for. */
+export function requireFeatures(options: OpenOptions): void {
+  const missing = missingFeature(options);
+  if (missing !== undefined) throw unsupportedError(missing);
+}
 
 async function examine(requested: string, provider: Provider, options: OpenOptions): Promise<Candidate> {
   const base = { requested, provider, info: undefined, domains: [] };
-  const missing = (options.features ?? []).find((feature) => feature !== 'tagged');
-  if (missing !== undefined)
-    return { ...base, reason: `'${missing}' is not there yet in this package; messages and 'tagged' are` };
+  const missing = missingFeature(options);
+  if (missing !== undefined) return { ...base, reason: missing };
   const where = target(provider, options);
   if (typeof where === 'string') return { ...base, reason: where };
   const hints = hintsFor(provider, options);
@@ -162,13 +195,15 @@ async function examine(requested: string, provider: Provider, options: OpenOptio
 /** The names to try, in order. */
 export function requestedProviders(options: OpenOptions): readonly string[] {
   const { provider } = options;
-  const given = provider ?? process.env['LIBFABRIC_PROVIDER']?.split(',').map((name) => name.trim());
+  const given = provider ?? process.env.LIBFABRIC_PROVIDER?.split(',').map((name) => name.trim());
   if (given === undefined) return DEFAULT_PROVIDERS;
   const names = typeof given === 'string' ? [given] : given;
   if (!Array.isArray(names)) throw typeError('options.provider', provider, 'a name or an array of names');
   const list = (names as readonly unknown[]).filter((name) => name !== '');
-  for (const name of list) if (typeof name !== 'string') throw typeError('options.provider', name, 'a name or an array of names');
-  if (list.length === 0) throw rangeError('options.provider', provider, 'at least one name, such as tcp or shm');
+  for (const name of list)
+    if (typeof name !== 'string') throw typeError('options.provider', name, 'a name or an array of names');
+  if (list.length === 0)
+    throw rangeError('options.provider', provider, 'at least one name, such as tcp or shm');
   return list as readonly string[];
 }
 
@@ -176,10 +211,14 @@ export function requestedProviders(options: OpenOptions): readonly string[] {
 export async function* candidates(options: OpenOptions): AsyncGenerator<Candidate> {
   const { version } = libraryVersion();
   for (const requested of requestedProviders(options))
-    for (const provider of candidatesFor(requested, version)) yield await examine(requested, provider, options);
+    for (const provider of candidatesFor(requested, version))
+      yield await examine(requested, provider, options);
 }
 
-export function describeCandidate(candidate: Candidate, status: CandidateExplanation['status']): CandidateExplanation {
+export function describeCandidate(
+  candidate: Candidate,
+  status: CandidateExplanation['status'],
+): CandidateExplanation {
   const { requested, provider, domains, reason } = candidate;
   return { requested, provider: provider.name, status, reason, domains };
 }
@@ -199,7 +238,9 @@ class ExplanationText implements Explanation {
 
   toString(): string {
     const lines = [
-      this.libfabric === undefined ? 'libfabric: missing' : `libfabric ${this.libfabric.version}, ${this.libfabric.path}`,
+      this.libfabric === undefined
+        ? 'libfabric: missing'
+        : `libfabric ${this.libfabric.version}, ${this.libfabric.path}`,
       ...this.candidates.map(({ requested, provider, status, reason, domains }) => {
         const name = requested === provider ? provider : `${requested} (${provider})`;
         return `${status.padEnd(9)} ${name}: ${reason}${domains.length === 0 ? '' : `; domains ${domains.join(', ')}`}`;
@@ -234,8 +275,6 @@ export function noProvider(refused: readonly CandidateExplanation[]): Error {
     const name = requested === provider ? provider : `${requested} (${provider})`;
     return `${name}: ${reason}`;
   });
-  const [first] = refused;
-  if (refused.length === 1 && first !== undefined && first.reason.includes('not there yet')) return unsupportedError(first.reason);
   return new FabricError(
     `no provider can be opened with these options. ${lines.join('. ')}. explain() with the same options says more`,
     'ERR_FABRIC_UNAVAILABLE',

@@ -8,7 +8,8 @@ import {
   typeError,
   unsupportedError,
 } from '../fi/errors.js';
-import { Endpoint as FiEndpoint, type SendFlags } from '../fi/index.js';
+import type { SendFlags } from '../fi/index.js';
+import { postBatch } from './batch.js';
 import type { Core } from './core.js';
 import { checkDeadline, hasDeadline, watchDeadline, withReleased } from './deadline.js';
 import { Kind, type Operation, type Waiter } from './operation.js';
@@ -58,7 +59,8 @@ export class Sender {
   }
 
   #checkPeer(peer: unknown): asserts peer is Peer {
-    if (!(peer instanceof Peer)) throw typeError('peer', peer, 'a Peer', 'Make one with endpoint.peer(contact)');
+    if (!(peer instanceof Peer))
+      throw typeError('peer', peer, 'a Peer', 'Make one with endpoint.peer(contact)');
     if (peer.owner !== this.#owner)
       throw typeError('peer', peer, 'a Peer of this endpoint', 'Make one with this endpoint.peer(contact)');
     if (peer.closed) throw closedError(`the peer ${peer.contact}`);
@@ -72,7 +74,11 @@ export class Sender {
     }
     const { byteLength } = checkBytes('data', data);
     if (byteLength > this.#limits.maxMessageSize)
-      throw rangeError('data.length', byteLength, `at most ${String(this.#limits.maxMessageSize)} bytes, what the provider takes`);
+      throw rangeError(
+        'data.length',
+        byteLength,
+        `at most ${String(this.#limits.maxMessageSize)} bytes, what the provider takes`,
+      );
     return byteLength;
   }
 
@@ -90,10 +96,12 @@ export class Sender {
       case 'buffer':
         return immediate === undefined ? undefined : { immediate };
       case 'transmit':
-        if (!provider.transmit) throw unsupportedError(`${provider.name} cannot tell when a message was transmitted`);
+        if (!provider.transmit)
+          throw unsupportedError(`${provider.name} cannot tell when a message was transmitted`);
         return { immediate, completion };
       case 'delivery':
-        if (!provider.delivery) throw unsupportedError(`${provider.name} cannot tell when a message has arrived`);
+        if (!provider.delivery)
+          throw unsupportedError(`${provider.name} cannot tell when a message has arrived`);
         return { immediate, completion };
       default:
         throw rangeError('options.completion', completion, "'buffer', 'transmit' or 'delivery'");
@@ -112,7 +120,11 @@ export class Sender {
     const core = this.#core;
     const lease = data instanceof Lease ? data : undefined;
     const { length } = data;
-    if (lease === undefined && core.bytesInFlight !== 0 && core.bytesInFlight + length > this.#limits.maxBytesInFlight)
+    if (
+      lease === undefined &&
+      core.bytesInFlight !== 0 &&
+      core.bytesInFlight + length > this.#limits.maxBytesInFlight
+    )
       return undefined;
     lease?.beginSend();
     const operation = core.operations.takeSend();
@@ -164,7 +176,13 @@ export class Sender {
   }
 
   /** send() and sendTagged(). */
-  send(kind: Kind, peer: Peer, tag: bigint, data: Uint8Array | Lease, options: SendOptions | undefined): Promise<void> {
+  send(
+    kind: Kind,
+    peer: Peer,
+    tag: bigint,
+    data: Uint8Array | Lease,
+    options: SendOptions | undefined,
+  ): Promise<void> {
     try {
       this.#core.requireOpen();
       this.#checkPeer(peer);
@@ -176,16 +194,27 @@ export class Sender {
       }
       if (flags?.completion === undefined && peer.waiting.length === 0 && !(data instanceof Lease)) {
         const posted = this.#postOrProgress(kind, peer, data, tag, flags);
-        if (posted) return spendTurn() ? RESOLVED : new Promise((resolve) => { nextTurn(resolve); });
+        if (posted)
+          return spendTurn()
+            ? RESOLVED
+            : new Promise((resolve) => {
+                nextTurn(resolve);
+              });
       }
       return this.#sendSlowly(kind, peer, tag, data, flags, options ?? {});
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
   }
 
   /** Posts; without room makes progress and tries once more. */
-  #postOrProgress(kind: Kind, peer: Peer, data: Uint8Array | Lease, tag: bigint, flags: SendFlags | undefined): boolean {
+  #postOrProgress(
+    kind: Kind,
+    peer: Peer,
+    data: Uint8Array | Lease,
+    tag: bigint,
+    flags: SendFlags | undefined,
+  ): boolean {
     if (this.#post(kind, peer, data, tag, flags, undefined) !== undefined) return true;
     this.#core.poll(false);
     // Progress may have changed who is first: sends that wait go before this one.
@@ -208,8 +237,14 @@ export class Sender {
         });
         const { waiter } = entry;
         entry.waiter = {
-          resolve: () => { stop(); waiter.resolve(); },
-          reject: (reason) => { stop(); waiter.reject(reason); },
+          resolve: () => {
+            stop();
+            waiter.resolve();
+          },
+          reject: (reason) => {
+            stop();
+            waiter.reject(reason);
+          },
         };
         if (entry.operation?.send !== undefined) entry.operation.send = entry.waiter;
         if (entry.settled && entry.operation?.send === undefined) stop();
@@ -240,8 +275,16 @@ export class Sender {
       tag,
       flags,
       waiter: {
-        resolve: () => { once(() => { waiter.resolve(); }); },
-        reject: (reason) => { once(() => { waiter.reject(reason); }); },
+        resolve: () => {
+          once(() => {
+            waiter.resolve();
+          });
+        },
+        reject: (reason) => {
+          once(() => {
+            waiter.reject(reason);
+          });
+        },
       },
       giveUpAt: performance.now() + this.#sendTimeoutMs,
       settled: false,
@@ -348,7 +391,9 @@ export class Sender {
     const { send } = operation;
     if (send === undefined) return;
     operation.send = undefined;
-    const released = new Promise<void>((resolve) => { operation.released = resolve; });
+    const released = new Promise<void>((resolve) => {
+      operation.released = resolve;
+    });
     send.reject(withReleased(reason, released));
   }
 
@@ -366,12 +411,22 @@ export class Sender {
     }
   }
 
-  trySend(kind: Kind, peer: Peer, tag: bigint, data: Uint8Array | Lease, options: SendOptions | undefined): boolean {
+  trySend(
+    kind: Kind,
+    peer: Peer,
+    tag: bigint,
+    data: Uint8Array | Lease,
+    options: SendOptions | undefined,
+  ): boolean {
     this.#core.requireOpen();
     this.#checkPeer(peer);
     this.#checkData(data);
     if (options?.completion !== undefined && options.completion !== 'buffer')
-      throw rangeError('options.completion', options.completion, "'buffer': trySend() has no promise that could tell");
+      throw rangeError(
+        'options.completion',
+        options.completion,
+        "'buffer': trySend() has no promise that could tell",
+      );
     const flags = options === undefined ? undefined : this.#flags(options);
     if (peer.waiting.length !== 0 || !this.#postOrProgress(kind, peer, data, tag, flags)) return false;
     if (data instanceof Lease) data[Symbol.dispose]();
@@ -379,7 +434,11 @@ export class Sender {
   }
 
   /** sendBatch(): one crossing for many; what finds no room waits, in order. */
-  async sendBatch(peer: Peer, items: Iterable<Uint8Array | Lease>, options: SendOptions | undefined): Promise<void> {
+  async sendBatch(
+    peer: Peer,
+    items: Iterable<Uint8Array | Lease>,
+    options: SendOptions | undefined,
+  ): Promise<void> {
     this.#core.requireOpen();
     this.#checkPeer(peer);
     const all = [...items];
@@ -389,86 +448,23 @@ export class Sender {
     let sent = 0;
     if (flags === undefined && peer.waiting.length === 0) {
       while (sent < all.length) {
-        const step = this.#postBatch(peer, all, sent);
+        const step = postBatch(this.#core, this.#limits, peer, all, sent);
         if (step === 0) break;
         sent += step;
       }
     }
     if (sent === all.length) {
-      if (!spendTurn()) await new Promise<void>((resolve) => { nextTurn(resolve); });
+      if (!spendTurn())
+        await new Promise<void>((resolve) => {
+          nextTurn(resolve);
+        });
       return;
     }
-    const rest = all.slice(sent).map((item) => this.#sendSlowly(Kind.Send, peer, 0n, item, flags, options ?? {}));
+    const rest = all
+      .slice(sent)
+      .map((item) => this.#sendSlowly(Kind.Send, peer, 0n, item, flags, options ?? {}));
     const outcomes = await Promise.allSettled(rest);
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
-  }
-
-  /** Posts small copied messages from `first` on, out of one chunk; how many the provider took. */
-  #postBatch(peer: Peer, items: readonly (Uint8Array | Lease)[], first: number): number {
-    const core = this.#core;
-    const operations: Operation[] = [];
-    let bytes = 0;
-    for (let index = first; index < items.length && operations.length < FiEndpoint.batchLimit; index++) {
-      const item = items[index];
-      // Each message starts on a cache line of its own.
-      if (item instanceof Lease || bytes + item.length > 65536) break;
-      const operation = core.operations.takeSend();
-      if (operation === undefined) break;
-      operations.push(operation);
-      operation.length = item.length;
-      bytes += (item.length + 63) & ~63;
-    }
-    const count = operations.length;
-    if (count === 0) {
-      core.poll(false);
-      return 0;
-    }
-    const chunk = core.memory.take(bytes);
-    if (!chunk.slab.ready || core.bytesInFlight + bytes > this.#limits.maxBytesInFlight) {
-      for (const operation of operations) core.operations.release(operation);
-      core.memory.release(chunk);
-      return 0;
-    }
-    const { batch } = FiEndpoint;
-    const memory = chunk.memory.id;
-    let offset = 0;
-    for (let index = 0; index < count; index++) {
-      const item = items[first + index] as Uint8Array;
-      chunk.bytes.set(item, offset);
-      batch[index * 4] = operations[index].context;
-      batch[index * 4 + 1] = memory;
-      batch[index * 4 + 2] = chunk.offset + offset;
-      batch[index * 4 + 3] = item.length;
-      offset += (item.length + 63) & ~63;
-    }
-    const taken = core.endpoint.sendBatch(count, peer.address);
-    this.#accountBatch(peer, chunk, operations, taken);
-    if (taken === 0) {
-      core.counters.timesWithoutRoom += 1;
-      core.poll(false);
-    }
-    return taken;
-  }
-
-  #accountBatch(peer: Peer, chunk: Chunk, operations: readonly Operation[], taken: number): void {
-    const core = this.#core;
-    for (let index = operations.length - 1; index >= taken; index--) core.operations.release(operations[index]);
-    if (taken === 0) {
-      core.memory.release(chunk);
-      return;
-    }
-    chunk.users = taken;
-    core.bytesInFlight += chunk.bytes.byteLength;
-    for (let index = 0; index < taken; index++) {
-      const operation = operations[index];
-      operation.kind = Kind.Send;
-      operation.chunk = chunk;
-      operation.peer = peer;
-      core.counters.bytesSent += operation.length;
-      core.counters.bytesCopied += operation.length;
-    }
-    peer.inFlight += taken;
-    core.counters.messagesSent += taken;
   }
 
   /** Resolves when nothing waits and nothing is in flight. */

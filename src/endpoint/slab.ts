@@ -50,7 +50,13 @@ class Slab {
 
   readonly overflows: boolean;
 
-  constructor(size: number, bytes: number, overflow: number, domain: Domain | undefined, onReady: () => void) {
+  constructor(
+    size: number,
+    bytes: number,
+    overflow: number,
+    domain: Domain | undefined,
+    onReady: () => void,
+  ) {
     this.size = size;
     this.memory = Memory.allocate(bytes, { overflow });
     this.overflows = overflow !== 0;
@@ -101,7 +107,8 @@ export class SlabAllocator {
 
   #grow(size: number, free: Chunk[]): Chunk {
     const slab = this.#slab(size, Math.max(SLAB_BYTES, size * 4));
-    for (let offset = slab.memory.length - size; offset > 0; offset -= size) free.push(new Chunk(slab, offset, size));
+    for (let offset = slab.memory.length - size; offset > 0; offset -= size)
+      free.push(new Chunk(slab, offset, size));
     return new Chunk(slab, 0, size);
   }
 
@@ -118,7 +125,10 @@ export class SlabAllocator {
   takeReceive(length: number): Chunk {
     if (this.#domain !== undefined) return this.take(length);
     const size = Math.max(SMALLEST_RECEIVE, length <= 2 ** 30 ? sizeFor(length) : length);
-    return this.#reuse(this.#freeReceives, size, length) ?? new Chunk(this.#slab(size, size, OVERFLOW_BYTES), 0, size);
+    return (
+      this.#reuse(this.#freeReceives, size, length) ??
+      new Chunk(this.#slab(size, size, OVERFLOW_BYTES), 0, size)
+    );
   }
 
   #reuse(lists: Chunk[][], size: number, length: number): Chunk | undefined {
@@ -237,7 +247,8 @@ export class Lease implements Disposable {
 
   /** @internal */
   beginSend(): void {
-    if (this.#receiving) throw new FabricError('the Lease is being received into; await that first', 'ERR_FABRIC_BUSY');
+    if (this.#receiving)
+      throw new FabricError('the Lease is being received into; await that first', 'ERR_FABRIC_BUSY');
     this.#sending += 1;
   }
 

@@ -170,7 +170,12 @@ export interface Explanation {
 /** Methods that 'tagged' adds. */
 export interface TaggedOperations {
   /** `fi_tsend(3)`: as send(), with a tag of up to 64 bits. */
-  sendTagged(peer: Peer, tag: number | bigint, data: Uint8Array | Lease, options?: SendOptions): Promise<void>;
+  sendTagged(
+    peer: Peer,
+    tag: number | bigint,
+    data: Uint8Array | Lease,
+    options?: SendOptions,
+  ): Promise<void>;
   /** `fi_trecv(3)`: as recv(), for the next message whose tag matches. */
   recvTagged(
     tag: number | bigint,
@@ -191,7 +196,12 @@ export interface RmaOperations {
   /** `fi_read(3)` */
   read(peer: Peer, into: Lease, remote: RemoteMemoryDescriptor, options?: Deadline): Promise<void>;
   /** `fi_write(3)` */
-  write(peer: Peer, data: Uint8Array | Lease, remote: RemoteMemoryDescriptor, options?: SendOptions): Promise<void>;
+  write(
+    peer: Peer,
+    data: Uint8Array | Lease,
+    remote: RemoteMemoryDescriptor,
+    options?: SendOptions,
+  ): Promise<void>;
 }
 
 type AtomicArray = Int32Array | Uint32Array | BigInt64Array | BigUint64Array | Float32Array | Float64Array;
@@ -201,7 +211,12 @@ export interface AtomicOperations {
   /** `fi_atomic(3)` */
   atomic(peer: Peer, operation: string, operand: AtomicArray, remote: RemoteMemoryDescriptor): Promise<void>;
   /** `fi_fetch_atomic(3)` */
-  fetchAtomic<A extends AtomicArray>(peer: Peer, operation: string, operand: A, remote: RemoteMemoryDescriptor): Promise<A>;
+  fetchAtomic<A extends AtomicArray>(
+    peer: Peer,
+    operation: string,
+    operand: A,
+    remote: RemoteMemoryDescriptor,
+  ): Promise<A>;
   /** `fi_compare_atomic(3)` */
   compareAtomic<A extends AtomicArray>(
     peer: Peer,
@@ -213,6 +228,8 @@ export interface AtomicOperations {
 }
 
 /** What the features add: what was not asked for does not compile. */
-export type Operations<F extends readonly Feature[]> = ('tagged' extends F[number] ? TaggedOperations : unknown) &
+export type Operations<F extends readonly Feature[]> = ('tagged' extends F[number]
+  ? TaggedOperations
+  : unknown) &
   ('rma' extends F[number] ? RmaOperations : unknown) &
   ('atomic' extends F[number] ? AtomicOperations : unknown);

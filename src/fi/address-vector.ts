@@ -30,7 +30,8 @@ export class AddressVector extends FabricObject {
    */
   insert(address: Uint8Array): number {
     const bytes = checkBytes('address', address);
-    if (bytes.byteLength === 0) throw rangeError('address.length', 0, 'the length of an address of this provider');
+    if (bytes.byteLength === 0)
+      throw rangeError('address.length', 0, 'the length of an address of this provider');
     return check(addon().insertAddress(this.handle, bytes), 'fi_av_insert');
   }
 

@@ -21,7 +21,11 @@ export class Domain extends FabricObject {
    */
   static async open(fabric: Fabric, info: Info): Promise<Domain> {
     if (!(fabric instanceof Fabric)) throw typeError('fabric', fabric, 'a Fabric');
-    const handle = await opened(addon().openDomain(fabric.handle, nativeInfo(info)), 'fi_domain', info.domainName);
+    const handle = await opened(
+      addon().openDomain(fabric.handle, nativeInfo(info)),
+      'fi_domain',
+      info.domainName,
+    );
     return new Domain(handle, fabric, info);
   }
 }

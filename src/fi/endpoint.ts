@@ -61,7 +61,11 @@ export class Endpoint extends FabricObject {
   /** `fi_endpoint(3)`: opens an endpoint; bind and enable it before use. */
   static async open(domain: Domain, info: Info): Promise<Endpoint> {
     if (!(domain instanceof Domain)) throw typeError('domain', domain, 'a Domain');
-    const handle = await opened(addon().openEndpoint(domain.handle, nativeInfo(info)), 'fi_endpoint', info.provider);
+    const handle = await opened(
+      addon().openEndpoint(domain.handle, nativeInfo(info)),
+      'fi_endpoint',
+      info.provider,
+    );
     return new Endpoint(handle, domain, info);
   }
 
@@ -104,12 +108,20 @@ export class Endpoint extends FabricObject {
   #answer(status: number, call: string): boolean {
     if (status === 0) return true;
     if (status === STATUS_AGAIN) return false;
-    if (status === STATUS_CLOSED) throw closedError('the Endpoint or the Memory, or the Endpoint is not enabled: it');
+    if (status === STATUS_CLOSED)
+      throw closedError('the Endpoint or the Memory, or the Endpoint is not enabled: it');
     throw statusError(status, call);
   }
 
   /** `fi_send(3)`, `fi_senddata(3)` or `fi_sendmsg(3)`: sends a message. */
-  send(memory: Memory, offset: number, length: number, peer: number, context: number, options?: SendFlags): boolean {
+  send(
+    memory: Memory,
+    offset: number,
+    length: number,
+    peer: number,
+    context: number,
+    options?: SendFlags,
+  ): boolean {
     const flags = postFlags(options);
     const status = this.#addon.send(this.#open, context, memory.handle, offset, length, peer, flags);
     return status === 0 || this.#answer(status, 'fi_send');

@@ -88,7 +88,12 @@ export class Engine {
     const mode = options.mode ?? 'auto';
     if (!modes.includes(mode)) throw rangeError('mode', mode, `one of ${modes.join(', ')}`);
     const spinMicroseconds = checkInteger('spinMicroseconds', options.spinMicroseconds ?? 20, 0, 100_000);
-    const maxSleepMicroseconds = checkInteger('maxSleepMicroseconds', options.maxSleepMicroseconds ?? 1000, 10, 1_000_000);
+    const maxSleepMicroseconds = checkInteger(
+      'maxSleepMicroseconds',
+      options.maxSleepMicroseconds ?? 1000,
+      10,
+      1_000_000,
+    );
     const sleepBy = options.sleepBy ?? (queue.waitFd >= 0 ? 'fd' : 'backoff');
     if (!sleeps.includes(sleepBy)) throw rangeError('sleepBy', sleepBy, `one of ${sleeps.join(', ')}`);
     if (!wakeIsSet) {

@@ -2,13 +2,19 @@
 import { constants } from 'node:os';
 
 const names = new Map<number, string>();
-for (const [name, value] of Object.entries(constants.errno)) if (!names.has(value)) names.set(value, `FI_${name}`);
+for (const [name, value] of Object.entries(constants.errno))
+  if (!names.has(value)) names.set(value, `FI_${name}`);
 
 // POSIX has two names for some numbers; libfabric's is the first.
 names.set(constants.errno.EAGAIN, 'FI_EAGAIN');
 names.set(constants.errno.EOPNOTSUPP, 'FI_EOPNOTSUPP');
 // Not in Node's list.
-for (const [name, value] of Object.entries({ FI_EREMOTEIO: 121, FI_EKEYREJECTED: 129, FI_ECOMM: 70, FI_ESHUTDOWN: 108 }))
+for (const [name, value] of Object.entries({
+  FI_EREMOTEIO: 121,
+  FI_EKEYREJECTED: 129,
+  FI_ECOMM: 70,
+  FI_ESHUTDOWN: 108,
+}))
   names.set(value, name);
 
 const own = [

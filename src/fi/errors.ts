@@ -111,7 +111,12 @@ export function statusError(status: number, call: string, about = ''): FabricErr
     case STATUS_CLOSED:
       return closedError(about === '' ? call : about);
     case STATUS_OUT_OF_RANGE:
-      return new FabricError(`${call}: offset and length are outside the memory${what}`, 'FI_EINVAL', 22, call);
+      return new FabricError(
+        `${call}: offset and length are outside the memory${what}`,
+        'FI_EINVAL',
+        22,
+        call,
+      );
     case STATUS_CONTEXT_BUSY:
       return new FabricError(
         `${call}: the context is in flight or not below the queue's capacity${what}; choose another`,
@@ -164,7 +169,11 @@ export function closedError(what: string): FabricError {
 
 export function busyError(what: string, dependants: readonly string[]): FabricError {
   const list = dependants.length === 0 ? 'something' : dependants.join(', ');
-  return new FabricError(`${what} cannot be closed while ${list} depends on it; close that first`, 'ERR_FABRIC_BUSY', 16);
+  return new FabricError(
+    `${what} cannot be closed while ${list} depends on it; close that first`,
+    'ERR_FABRIC_BUSY',
+    16,
+  );
 }
 
 export function unsupportedError(message: string, call?: string): FabricError {
@@ -186,23 +195,30 @@ export function deadlineError(message: string): DOMException {
 
 function describe(value: unknown): string {
   if (value === null) return 'null';
-  if (typeof value === 'string') return value.length > 60 ? `a string of ${String(value.length)} characters` : `'${value}'`;
+  if (typeof value === 'string')
+    return value.length > 60 ? `a string of ${String(value.length)} characters` : `'${value}'`;
   if (typeof value === 'bigint') return `${String(value)}n`;
   if (typeof value === 'object') {
     const name = (value as { constructor?: { name?: string } }).constructor?.name;
     return name === undefined || name === '' ? 'an object' : `an instance of ${name}`;
   }
-  return typeof value === 'function' ? 'a function' : String(value);
+  if (typeof value === 'symbol') return 'a symbol';
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+  return typeof value;
 }
 
 /** A value of the wrong type: says what was given, what is allowed, and what to do. */
 export function typeError(argument: string, given: unknown, allowed: string, advice = ''): TypeError {
-  return new TypeError(`${argument} must be ${allowed}; got ${describe(given)}${advice === '' ? '' : `. ${advice}`}`);
+  return new TypeError(
+    `${argument} must be ${allowed}; got ${describe(given)}${advice === '' ? '' : `. ${advice}`}`,
+  );
 }
 
 /** A value of the right type that is out of bounds. */
 export function rangeError(argument: string, given: unknown, allowed: string, advice = ''): RangeError {
-  return new RangeError(`${argument} must be ${allowed}; got ${describe(given)}${advice === '' ? '' : `. ${advice}`}`);
+  return new RangeError(
+    `${argument} must be ${allowed}; got ${describe(given)}${advice === '' ? '' : `. ${advice}`}`,
+  );
 }
 
 /** Checks a whole number within bounds. */
@@ -219,7 +235,12 @@ const UINT64_MAX = (1n << 64n) - 1n;
 export function checkUint64(argument: string, value: unknown, maximum = UINT64_MAX): bigint {
   if (typeof value === 'number') {
     if (!Number.isSafeInteger(value) || value < 0 || BigInt(value) > maximum)
-      throw rangeError(argument, value, `a whole number from 0 to ${String(maximum)}`, 'Above 2^53 give a bigint');
+      throw rangeError(
+        argument,
+        value,
+        `a whole number from 0 to ${String(maximum)}`,
+        'Above 2^53 give a bigint',
+      );
     return BigInt(value);
   }
   if (typeof value !== 'bigint') throw typeError(argument, value, 'a number or a bigint');
@@ -231,7 +252,11 @@ export function checkUint64(argument: string, value: unknown, maximum = UINT64_M
 export function checkBytes(argument: string, value: unknown): Uint8Array {
   if (!(value instanceof Uint8Array))
     throw typeError(argument, value, 'a Uint8Array', 'Use new Uint8Array(buffer) or Buffer.from(text)');
-  const buffer = value.buffer as ArrayBufferLike & { detached?: boolean; resizable?: boolean; growable?: boolean };
+  const buffer = value.buffer as ArrayBufferLike & {
+    detached?: boolean;
+    resizable?: boolean;
+    growable?: boolean;
+  };
   // A detached buffer shows itself by its lost length where the runtime has no `detached` yet (Node 20).
   if (buffer.detached === true || (buffer.byteLength === 0 && isDetached(buffer)))
     throw new TypeError(`${argument} is a view of a detached ArrayBuffer: it was transferred; use a copy`);

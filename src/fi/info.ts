@@ -40,7 +40,13 @@ export interface Hints {
     iovLimit?: number;
     rmaIovLimit?: number;
   };
-  receive?: { messageOrder?: Flags; completionOrder?: Flags; flags?: Flags; size?: number; iovLimit?: number };
+  receive?: {
+    messageOrder?: Flags;
+    completionOrder?: Flags;
+    flags?: Flags;
+    size?: number;
+    iovLimit?: number;
+  };
 }
 
 /** Where to bind or connect (the node, service and flags of fi_getinfo(3)). */
@@ -153,40 +159,40 @@ function readable(raw: RawInfo): Info {
     provider: fabric.provider ?? '',
     providerVersion: `${String(version >>> 16)}.${String(version & 0xffff)}`,
     fabricName: fabric.name ?? '',
-    domainName: (domain['name'] as string | undefined) ?? '',
-    endpointType: enumName('endpointType', endpoint['type'] as number),
+    domainName: (domain.name as string | undefined) ?? '',
+    endpointType: enumName('endpointType', endpoint.type as number),
     addressFormat: enumName('addressFormat', raw.addressFormat),
     caps: flagNames('caps', raw.caps),
     mode: flagNames('mode', raw.mode),
-    memoryMode: flagNames('memoryMode', big(domain['memoryMode'])),
-    threading: enumName('threading', domain['threading'] as number),
-    controlProgress: enumName('progress', domain['controlProgress'] as number),
-    dataProgress: enumName('progress', domain['dataProgress'] as number),
-    resourceManagement: enumName('resourceManagement', domain['resourceManagement'] as number),
-    addressVectorType: enumName('addressVectorType', domain['addressVectorType'] as number),
-    maxMessageSize: endpoint['maxMessageSize'] as number,
-    injectSize: transmit['injectSize'] as number,
-    immediateSize: domain['immediateSize'] as number,
-    memoryKeySize: domain['memoryKeySize'] as number,
+    memoryMode: flagNames('memoryMode', big(domain.memoryMode)),
+    threading: enumName('threading', domain.threading as number),
+    controlProgress: enumName('progress', domain.controlProgress as number),
+    dataProgress: enumName('progress', domain.dataProgress as number),
+    resourceManagement: enumName('resourceManagement', domain.resourceManagement as number),
+    addressVectorType: enumName('addressVectorType', domain.addressVectorType as number),
+    maxMessageSize: endpoint.maxMessageSize as number,
+    injectSize: transmit.injectSize as number,
+    immediateSize: domain.immediateSize as number,
+    memoryKeySize: domain.memoryKeySize as number,
     transmit: {
-      size: transmit['size'] as number,
-      iovLimit: transmit['iovLimit'] as number,
-      rmaIovLimit: transmit['rmaIovLimit'] as number,
-      messageOrder: flagNames('order', big(transmit['messageOrder'])),
-      flags: flagNames('operation', big(transmit['flags'])),
+      size: transmit.size as number,
+      iovLimit: transmit.iovLimit as number,
+      rmaIovLimit: transmit.rmaIovLimit as number,
+      messageOrder: flagNames('order', big(transmit.messageOrder)),
+      flags: flagNames('operation', big(transmit.flags)),
     },
     receive: {
-      size: receive['size'] as number,
-      iovLimit: receive['iovLimit'] as number,
-      messageOrder: flagNames('order', big(receive['messageOrder'])),
-      flags: flagNames('operation', big(receive['flags'])),
+      size: receive.size as number,
+      iovLimit: receive.iovLimit as number,
+      messageOrder: flagNames('order', big(receive.messageOrder)),
+      flags: flagNames('operation', big(receive.flags)),
     },
     sourceAddress: raw.sourceAddress,
     destinationAddress: raw.destinationAddress,
     nic:
       raw.nic === undefined
         ? undefined
-        : ({ ...raw.nic, linkState: enumName('linkState', Number(raw.nic['linkState'] ?? 0)) } as Nic),
+        : { ...raw.nic, linkState: enumName('linkState', Number(raw.nic.linkState ?? 0)) },
     raw,
   });
 }
@@ -200,7 +206,8 @@ function readable(raw: RawInfo): Info {
  * @throws FabricError ERR_FABRIC_UNAVAILABLE where libfabric is missing; otherwise the fi_errno of the call.
  */
 export async function getInfo(hints?: Hints, target: GetInfoTarget = {}): Promise<Info[]> {
-  if (hints !== undefined && (typeof hints !== 'object' || hints === null)) throw typeError('hints', hints, 'an object');
+  if (hints !== undefined && (typeof hints !== 'object' || hints === null))
+    throw typeError('hints', hints, 'an object');
   const service = target.service === undefined ? '' : String(target.service);
   const result = await addon().getInfo(
     hints === undefined ? undefined : rawHints(hints),
@@ -210,5 +217,9 @@ export async function getInfo(hints?: Hints, target: GetInfoTarget = {}): Promis
   );
   if (typeof result !== 'number') return result.map(readable);
   if (result === -FI_ENODATA) return [];
-  throw statusError(result, 'fi_getinfo', result === STATUS_UNAVAILABLE ? '' : `provider ${hints?.providerName ?? 'any'}`);
+  throw statusError(
+    result,
+    'fi_getinfo',
+    result === STATUS_UNAVAILABLE ? '' : `provider ${hints?.providerName ?? 'any'}`,
+  );
 }

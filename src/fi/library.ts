@@ -4,8 +4,7 @@ import { unavailableError } from './errors.js';
 
 /** Where libfabric was found, or why it was not and what to do. */
 export type Availability =
-  | { available: true; version: string; path: string }
-  | { available: false; reason: string; remedy: string };
+  { available: true; version: string; path: string } | { available: false; reason: string; remedy: string };
 
 const installRemedy =
   'Install libfabric: `apt-get install libfabric1` (Debian, Ubuntu), `dnf install libfabric` (Fedora, Amazon Linux), ' +
@@ -58,7 +57,12 @@ export function addon(): Addon {
 }
 
 /** The version of the loaded libfabric, and the API version that is asked for, as numbers (FI_VERSION). */
-export function libraryVersion(): { version: number; apiVersion: number; path: string; otherCopies: readonly string[] } {
+export function libraryVersion(): {
+  version: number;
+  apiVersion: number;
+  path: string;
+  otherCopies: readonly string[];
+} {
   addon();
   const loaded = loadAddon();
   if (loaded.addon === undefined) throw unavailableError(loaded.problem, buildRemedy);

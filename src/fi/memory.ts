@@ -80,7 +80,8 @@ export class Memory implements Disposable {
   free(): void {
     if (this.#freed) return;
     const status = addon().freeMemory(this.#handle);
-    if (status < 0) throw statusError(status, 'free', 'a MemoryRegion still registers the memory; close that first');
+    if (status < 0)
+      throw statusError(status, 'free', 'a MemoryRegion still registers the memory; close that first');
     this.#freed = true;
     collected.unregister(this);
   }

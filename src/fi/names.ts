@@ -135,7 +135,14 @@ export function flagBits(kind: FlagKind, flags: Flags | undefined, argument: str
 }
 
 const enumTables = {
-  endpointType: ['FI_EP_UNSPEC', 'FI_EP_MSG', 'FI_EP_DGRAM', 'FI_EP_RDM', 'FI_EP_SOCK_STREAM', 'FI_EP_SOCK_DGRAM'],
+  endpointType: [
+    'FI_EP_UNSPEC',
+    'FI_EP_MSG',
+    'FI_EP_DGRAM',
+    'FI_EP_RDM',
+    'FI_EP_SOCK_STREAM',
+    'FI_EP_SOCK_DGRAM',
+  ],
   threading: [
     'FI_THREAD_UNSPEC',
     'FI_THREAD_SAFE',

@@ -9,10 +9,13 @@ interface Forgotten {
 
 // The program lost the object without closing it: it is closed, in the right order, and told.
 const safetyNet = new FinalizationRegistry<Forgotten>(({ handle, name }) => {
-  process.emitWarning(`a libfabric ${name} was garbage-collected without close(); call close() or use \`await using\``, {
-    type: 'FabricWarning',
-    code: 'FABRIC_FORGOTTEN',
-  });
+  process.emitWarning(
+    `a libfabric ${name} was garbage-collected without close(); call close() or use \`await using\``,
+    {
+      type: 'FabricWarning',
+      code: 'FABRIC_FORGOTTEN',
+    },
+  );
   addon().forget(handle);
 });
 

@@ -28,7 +28,8 @@ export class SharedMemoryName {
       const lock = addon().shmPrepare(name);
       if (lock >= 0) return new SharedMemoryName(name, lock);
       // -EEXIST and -EAGAIN: a process of another pid namespace has the name, or somebody cleaned up just now.
-      if ((lock !== -17 && lock !== -11) || attempt === 100) throw statusError(lock, 'open', `/dev/shm/${name}.lock`);
+      if ((lock !== -17 && lock !== -11) || attempt === 100)
+        throw statusError(lock, 'open', `/dev/shm/${name}.lock`);
     }
   }
 
