@@ -90,8 +90,8 @@ void Environment::run_blocking(std::function<int()> work, std::function<void(Env
   }
 }
 
-Napi::Value Environment::open_object(std::shared_ptr<Object> object,
-                                     std::vector<std::shared_ptr<Object>> parents,
+Napi::Value Environment::open_object(const std::shared_ptr<Object>& object,
+                                     const std::vector<std::shared_ptr<Object>>& parents,
                                      std::function<int()> work) {
   auto deferred = std::make_shared<Napi::Promise::Deferred>(env_);
   if (shut_down_) {
