@@ -63,6 +63,8 @@ export class Closing {
     this.#receiver.rejectAll(reason);
     await within(this.#sender.drain(), boundMs);
     this.#sender.rejectAll(reason);
+    if (core.opened.provider.resetsOnUnread && core.counters.messagesSent !== 0)
+      await this.#receiver.discard().run(boundMs);
     core.state = 'closed';
     core.engine.stop();
     await this.#closeObjects(boundMs);

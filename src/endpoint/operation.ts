@@ -34,6 +34,20 @@ export interface Waiter<T> {
   reject(reason: unknown): void;
 }
 
+/** A waiter that cleans up before it settles. */
+export function settling<T>(waiter: Waiter<T>, cleanUp: () => void): Waiter<T> {
+  return {
+    resolve: (value) => {
+      cleanUp();
+      waiter.resolve(value);
+    },
+    reject: (reason) => {
+      cleanUp();
+      waiter.reject(reason);
+    },
+  };
+}
+
 /** An operation in flight. */
 export class Operation {
   readonly context: number;

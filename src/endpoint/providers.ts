@@ -25,6 +25,11 @@ export interface Provider {
    * Whether the sender that it names can be believed: rxd reports an unknown one as address 0, which is somebody else.
    */
   readonly namesSender: boolean;
+  /**
+   * Whether closing with unread messages destroys what was sent: TCP then resets the connection, and the peer's kernel
+   * throws away what its process has not read yet.
+   */
+  readonly resetsOnUnread: boolean;
   /** Whether FI_DELIVERY_COMPLETE and FI_TRANSMIT_COMPLETE work for single operations. */
   readonly delivery: boolean;
   readonly transmit: boolean;
@@ -37,6 +42,7 @@ const ipSockets = {
   sharedMemoryFiles: false,
   falseCaps: [],
   namesSender: true,
+  resetsOnUnread: false,
   delivery: true,
   transmit: true,
 } as const;
@@ -55,6 +61,7 @@ const table: readonly Provider[] = [
     sharedMemoryFiles: false,
     falseCaps: [],
     namesSender: true,
+    resetsOnUnread: false,
     delivery: true,
     transmit: true,
     note: 'AWS Elastic Fabric Adapter (SRD)',
@@ -69,6 +76,7 @@ const table: readonly Provider[] = [
     sharedMemoryFiles: false,
     falseCaps: [],
     namesSender: true,
+    resetsOnUnread: false,
     delivery: false,
     transmit: true,
     note: 'InfiniBand and RoCE; written from the documentation, untested',
@@ -80,6 +88,7 @@ const table: readonly Provider[] = [
     waitObjects: ['FI_WAIT_FD'],
     sleepBy: 'fd',
     spins: true,
+    resetsOnUnread: true,
     note: 'TCP with native reliable datagrams, libfabric 1.18 and later',
   },
   {
@@ -91,6 +100,7 @@ const table: readonly Provider[] = [
     waitObjects: ['FI_WAIT_SET'],
     sleepBy: 'fd',
     spins: true,
+    resetsOnUnread: true,
     // Advertised, and every call of it is unimplemented.
     falseCaps: ['FI_ATOMIC'],
     note: 'TCP with native reliable datagrams, libfabric 1.16 and 1.17',
@@ -127,6 +137,7 @@ const table: readonly Provider[] = [
     sharedMemoryFiles: true,
     falseCaps: [],
     namesSender: true,
+    resetsOnUnread: false,
     delivery: true,
     transmit: true,
     note: 'shared memory of one host',
@@ -156,6 +167,7 @@ function unknown(name: string): Provider {
     sharedMemoryFiles: false,
     falseCaps: [],
     namesSender: false,
+    resetsOnUnread: false,
     delivery: false,
     transmit: false,
     note: 'not known to this package',

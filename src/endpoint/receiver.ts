@@ -5,8 +5,9 @@ import { FI_ETRUNC } from '../fi/errno.js';
 import type { Completions } from '../fi/index.js';
 import type { Core } from './core.js';
 import { checkDeadline, hasDeadline, watchDeadline, withReleased } from './deadline.js';
+import { Discarder } from './discarder.js';
 import { ArrivedMessage, type Held, Inbox } from './inbox.js';
-import { type Destination, Kind, type Operation, type Waiter } from './operation.js';
+import { type Destination, Kind, type Operation, type Waiter, settling } from './operation.js';
 import { Peer } from './peer.js';
 import { Lease, isLarge } from './slab.js';
 import { nextTurn, spendTurn } from './turn.js';
@@ -32,6 +33,7 @@ export class Receiver {
   #untagged: WaitingReceive[] = [];
   #tagged: WaitingReceive[] = [];
   #trying = false;
+  #discarder: Discarder | undefined;
 
   constructor(core: Core, owner: object, limits: Limits, pool: { buffers: number; size: number }) {
     this.#core = core;
@@ -187,20 +189,10 @@ export class Receiver {
           this.#abort(operation, reason);
         })
       : undefined;
-    const settle = (): void => {
+    operation.receive = settling(waiter, () => {
       stop?.();
       core.endWait();
-    };
-    operation.receive = {
-      resolve: (value) => {
-        settle();
-        waiter.resolve(value);
-      },
-      reject: (reason) => {
-        settle();
-        waiter.reject(reason);
-      },
-    };
+    });
   }
 
   // ---- waiting in line
@@ -218,20 +210,10 @@ export class Receiver {
           entry.waiter.reject(withReleased(reason, Promise.resolve()));
         })
       : undefined;
-    const settle = (): void => {
+    entry.waiter = settling(waiter, () => {
       stop?.();
       core.endWait();
-    };
-    entry.waiter = {
-      resolve: (value) => {
-        settle();
-        waiter.resolve(value);
-      },
-      reject: (reason) => {
-        settle();
-        waiter.reject(reason);
-      },
-    };
+    });
     (entry.kind === Kind.Receive ? this.#untagged : this.#tagged).push(entry);
     if (entry.kind === Kind.Receive) this.inbox.addTaker(entry.from, (held) => this.#give(entry, held));
     core.poll(true);
@@ -297,16 +279,7 @@ export class Receiver {
         const stop = watchDeadline({ ...entry.deadline }, 'recv', (reason) => {
           this.#abort(posted, reason);
         });
-        posted.receive = {
-          resolve: (value) => {
-            stop();
-            waiter.resolve(value);
-          },
-          reject: (reason) => {
-            stop();
-            waiter.reject(reason);
-          },
-        };
+        posted.receive = settling(waiter, stop);
       }
     }
   }
@@ -321,6 +294,7 @@ export class Receiver {
 
   /** A receive has its message (or what fitted of it). */
   completed(operation: Operation, completions: Completions, index: number): void {
+    if (this.#discarder?.completed(operation) === true) return;
     const { counters, peersByAddress } = this.#core;
     const arrived = completions.length(index);
     const data = this.#bytes(operation, Math.min(arrived, operation.length));
@@ -479,6 +453,12 @@ export class Receiver {
     this.inbox.end();
     for (const operation of this.#core.operations.inFlight())
       if (operation.kind >= Kind.Receive && operation.receive !== undefined) this.#orphan(operation, reason);
+  }
+
+  /** At close: takes in and throws away what still arrives, until nothing does. */
+  discard(): Discarder {
+    this.#discarder = new Discarder(this.#core);
+    return this.#discarder;
   }
 
   /** tryRecv(): the first call opens the pool for good. */
