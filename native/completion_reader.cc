@@ -9,7 +9,6 @@ namespace ofi {
 
 namespace {
 
-constexpr uint32_t kBatch = 64;
 // The event queue is read once in so many reads: its events are rare and their reader need not be quick.
 constexpr uint32_t kReadsPerEventQueueRead = 1024;
 constexpr size_t kTextsKept = 256;
@@ -50,16 +49,16 @@ bool CompletionReader::write_record(const Entry& entry, fi_addr_t source) {
 template <typename Entry>
 uint32_t CompletionReader::read_batch(uint32_t max) {
   std::array<Entry, kBatch> entries;
-  std::array<fi_addr_t, kBatch> sources;
   uint32_t written = 0;
   while (written < max) {
     const uint32_t wanted = std::min({kBatch, max - written, ring_.room()});
     if (wanted == 0) break;
-    // Providers that do not name senders leave the array alone.
-    std::fill_n(sources.begin(), wanted, FI_ADDR_NOTAVAIL);
-    const ssize_t got = fi_cq_readfrom(queue_, entries.data(), wanted, sources.data());
+    const ssize_t got = fi_cq_readfrom(queue_, entries.data(), wanted, sources_.data());
     if (got > 0) {
-      for (ssize_t i = 0; i < got; ++i) written += write_record(entries[i], sources[i]) ? 1 : 0;
+      for (ssize_t i = 0; i < got; ++i) {
+        written += write_record(entries[i], sources_[i]) ? 1 : 0;
+        sources_[i] = FI_ADDR_NOTAVAIL;
+      }
       if (static_cast<uint32_t>(got) < wanted) break;
     } else if (got == -FI_EAVAIL) {
       // Without an entry for its error a queue would say the same for ever.

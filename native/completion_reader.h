@@ -2,6 +2,7 @@
 // One reader at a time, by try-lock: the JavaScript thread while it is awake, the engine's thread otherwise. Napi-free.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <map>
 #include <mutex>
@@ -16,7 +17,9 @@ namespace ofi {
 class CompletionReader {
  public:
   CompletionReader(fid_cq* queue, fi_cq_format format, OperationTable& operations, CompletionRing& ring)
-      : queue_(queue), format_(format), operations_(operations), ring_(ring) {}
+      : queue_(queue), format_(format), operations_(operations), ring_(ring) {
+    sources_.fill(FI_ADDR_NOTAVAIL);
+  }
   CompletionReader(const CompletionReader&) = delete;
   CompletionReader& operator=(const CompletionReader&) = delete;
 
@@ -59,6 +62,9 @@ class CompletionReader {
   std::atomic<fid_eq*> event_queue_{nullptr};
   std::atomic<bool> locked_{false};
   std::atomic<bool> sleeping_{false};
+  static constexpr uint32_t kBatch = 64;
+  // Providers that do not name senders leave the array alone: every entry is FI_ADDR_NOTAVAIL between reads.
+  std::array<fi_addr_t, kBatch> sources_;
   uint32_t reads_ = 0;
   int last_failure_ = 0;
   std::mutex texts_mutex_;

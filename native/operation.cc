@@ -14,7 +14,6 @@ Operation* OperationTable::acquire(uint32_t index, const void* endpoint, MemoryB
   slot.endpoint = endpoint;
   ++slot.generation;
   if (block != nullptr) block->retain();
-  busy_.fetch_add(1, std::memory_order_relaxed);
   // Released before the provider sees the context: another thread may read its completion at once.
   slot.state.store(SlotState::Busy, std::memory_order_release);
   return &slot;
@@ -39,10 +38,16 @@ void* OperationTable::in_flight(uint32_t index) const {
   return slot.state.load(std::memory_order_acquire) == SlotState::Busy ? &slot.context : nullptr;
 }
 
+uint32_t OperationTable::busy() const {
+  uint32_t count = 0;
+  for (uint32_t index = 0; index < capacity_; ++index)
+    if (slots_[index].state.load(std::memory_order_relaxed) == SlotState::Busy) ++count;
+  return count;
+}
+
 void OperationTable::set_free(Operation* operation) {
   unpin(operation);
   operation->state.store(SlotState::Free, std::memory_order_release);
-  busy_.fetch_sub(1, std::memory_order_relaxed);
 }
 
 void OperationTable::unpin(Operation* operation) {

@@ -48,7 +48,8 @@ class OperationTable {
   // After fi_close(endpoint) returned: what the provider dropped without a word. Calls `report(index)` for each.
   template <typename Report>
   void drop_all_of(const void* endpoint, Report report);
-  uint32_t busy() const { return busy_.load(std::memory_order_relaxed); }
+  // How many are in flight. Counts them, so that the hot path need not.
+  uint32_t busy() const;
 
  private:
   void set_free(Operation* operation);
@@ -56,7 +57,6 @@ class OperationTable {
 
   uint32_t capacity_;
   std::unique_ptr<Operation[]> slots_;
-  std::atomic<uint32_t> busy_{0};
 };
 
 template <typename Report>
@@ -66,7 +66,6 @@ void OperationTable::drop_all_of(const void* endpoint, Report report) {
     if (slot.state.load(std::memory_order_acquire) != SlotState::Busy || slot.endpoint != endpoint) continue;
     unpin(&slot);
     slot.state.store(SlotState::Dropped, std::memory_order_release);
-    busy_.fetch_sub(1, std::memory_order_relaxed);
     report(index);
   }
 }

@@ -95,6 +95,7 @@ class Engine {
   void run();
   uint32_t read_as_thread();
   void rest_as_thread(uint64_t interval_ns);
+  bool look(uint32_t times);
   bool spin(uint64_t budget_ns, uint64_t* spent_ns);
   bool wait_is_armed();
   void hand_over();

@@ -239,8 +239,8 @@ export class Inbox {
   }
 
   /** Whoever takes messages turns to the core for progress. */
-  poll(): void {
-    this.#core.poll(true);
+  poll(): number {
+    return this.#core.poll(true);
   }
 
   beginWait(): void {

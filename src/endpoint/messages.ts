@@ -71,10 +71,7 @@ export class MessageIterator<T extends Message | Message[]> implements AsyncIter
     if (this.#state === 'new') this.#open();
     if (this.#state === 'ended' || this.#inbox.ended) return this.#ended();
     let held = this.#inbox.take();
-    if (held === undefined) {
-      this.#inbox.poll();
-      held = this.#inbox.take();
-    }
+    while (held === undefined && this.#inbox.poll() !== 0) held = this.#inbox.take();
     if (held === undefined) return this.#wait();
     const result: Result<T> = { done: false, value: this.#yield(held) };
     if (spendTurn()) return Promise.resolve(result);

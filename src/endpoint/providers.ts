@@ -25,6 +25,8 @@ export interface Provider {
    * Whether the sender that it names can be believed: rxd reports an unknown one as address 0, which is somebody else.
    */
   readonly namesSender: boolean;
+  /** Whether an injected message is where the peer can read it when the call returns, so that none is lost at close. */
+  readonly injectsAtOnce: boolean;
   /**
    * Whether closing with unread messages destroys what was sent: TCP then resets the connection, and the peer's kernel
    * throws away what its process has not read yet.
@@ -43,6 +45,7 @@ const ipSockets = {
   falseCaps: [],
   namesSender: true,
   resetsOnUnread: false,
+  injectsAtOnce: false,
   delivery: true,
   transmit: true,
 } as const;
@@ -62,6 +65,7 @@ const table: readonly Provider[] = [
     falseCaps: [],
     namesSender: true,
     resetsOnUnread: false,
+    injectsAtOnce: false,
     delivery: true,
     transmit: true,
     note: 'AWS Elastic Fabric Adapter (SRD)',
@@ -77,6 +81,7 @@ const table: readonly Provider[] = [
     falseCaps: [],
     namesSender: true,
     resetsOnUnread: false,
+    injectsAtOnce: false,
     delivery: false,
     transmit: true,
     note: 'InfiniBand and RoCE; written from the documentation, untested',
@@ -138,6 +143,7 @@ const table: readonly Provider[] = [
     falseCaps: [],
     namesSender: true,
     resetsOnUnread: false,
+    injectsAtOnce: true,
     delivery: true,
     transmit: true,
     note: 'shared memory of one host',
@@ -168,6 +174,7 @@ function unknown(name: string): Provider {
     falseCaps: [],
     namesSender: false,
     resetsOnUnread: false,
+    injectsAtOnce: false,
     delivery: false,
     transmit: false,
     note: 'not known to this package',

@@ -9,7 +9,7 @@ import { Discarder } from './discarder.js';
 import { ArrivedMessage, type Held, Inbox } from './inbox.js';
 import { type Destination, Kind, type Operation, type Waiter, settling } from './operation.js';
 import { Peer } from './peer.js';
-import { Lease, isLarge } from './slab.js';
+import { Lease, copyBytes, isLarge } from './slab.js';
 import { nextTurn, spendTurn } from './turn.js';
 import type { Limits, Message, ReceiveOptions, Received } from './types.js';
 
@@ -164,7 +164,8 @@ export class Receiver {
   /** Spins for a posted receive, and else gives a promise of it. */
   #await(operation: Operation, options: ReceiveOptions | undefined): Promise<Received> {
     const core = this.#core;
-    core.poll(true);
+    // What comes first are often completions of sends: on until this one is there, or nothing is.
+    while (core.poll(true) !== 0 && !operation.done);
     if (operation.done) {
       const { result, failure } = operation;
       core.operations.release(operation);
@@ -295,8 +296,9 @@ export class Receiver {
   /** A receive has its message (or what fitted of it). */
   completed(operation: Operation, completions: Completions, index: number): void {
     if (this.#discarder?.completed(operation) === true) return;
-    const { counters, peersByAddress } = this.#core;
+    const { counters } = this.#core;
     const arrived = completions.length(index);
+    if (this.#plain(operation, completions, index, arrived)) return;
     const data = this.#bytes(operation, Math.min(arrived, operation.length));
     const message = new ArrivedMessage(data.byteLength, data);
     const { chunk } = operation;
@@ -306,15 +308,44 @@ export class Receiver {
       message.length = Math.max(arrived, data.byteLength + completions.overflow(index));
       if (chunk !== undefined && arrived > chunk.bytes.byteLength) chunk.memory.trim();
     }
-    const source = completions.source(index);
-    const from = source >= 0 && this.#core.opened.provider.namesSender ? peersByAddress[source] : undefined;
-    if (from !== undefined) message.from = from;
-    if (completions.hasImmediate(index)) message.immediate = completions.immediate(index);
+    this.#describe(message, completions, index);
     if (operation.kind === Kind.ReceiveTagged) message.tag = completions.tag(index);
     counters.messagesReceived += 1;
     counters.bytesReceived += data.byteLength;
     if (operation.kind === Kind.Pool || operation.orphan) this.inbox.arrived(operation, message);
     else this.#finish(operation, message);
+  }
+
+  /** The common case, with nothing made that need not be: a whole message for the buffer of a recv(). */
+  #plain(operation: Operation, completions: Completions, index: number, arrived: number): boolean {
+    const { chunk, destination } = operation;
+    const buffer = destination?.buffer;
+    if (operation.kind !== Kind.Receive || buffer === undefined || chunk === undefined || operation.orphan)
+      return false;
+    if (completions.error(index) !== 0 || arrived > operation.length || buffer.length !== operation.length)
+      return false;
+    const { counters, memory } = this.#core;
+    copyBytes(chunk.bytes, arrived, buffer);
+    memory.release(chunk);
+    const message = new ArrivedMessage(
+      arrived,
+      arrived === buffer.length ? buffer : buffer.subarray(0, arrived),
+    );
+    this.#describe(message, completions, index);
+    counters.messagesReceived += 1;
+    counters.bytesReceived += arrived;
+    counters.bytesCopied += arrived;
+    this.#settle(operation, message, undefined);
+    return true;
+  }
+
+  /** Who sent it, and what came with it. */
+  #describe(message: ArrivedMessage, completions: Completions, index: number): void {
+    const { peersByAddress, opened } = this.#core;
+    const source = completions.source(index);
+    const from = source >= 0 && opened.provider.namesSender ? peersByAddress[source] : undefined;
+    if (from !== undefined) message.from = from;
+    if (completions.hasImmediate(index)) message.immediate = completions.immediate(index);
   }
 
   #bytes(operation: Operation, length: number): Uint8Array {
@@ -325,13 +356,17 @@ export class Receiver {
 
   /** Gives a message to the recv() whose buffer it arrived in. */
   #finish(operation: Operation, message: Received): void {
-    const { destination, receive, released } = operation;
     let failure: unknown;
     try {
-      this.#place(operation, destination, message);
+      this.#place(operation, operation.destination, message);
     } catch (error) {
       failure = error; // the program's buffer was transferred away meanwhile
     }
+    this.#settle(operation, message, failure);
+  }
+
+  #settle(operation: Operation, message: Received, failure: unknown): void {
+    const { receive, released } = operation;
     released?.();
     if (receive === undefined) {
       // It came while the call was spinning: the caller looks at the record.

@@ -14,7 +14,7 @@ import type { Core } from './core.js';
 import { checkDeadline, hasDeadline, watchDeadline, withReleased } from './deadline.js';
 import { Kind, type Operation, type Waiter } from './operation.js';
 import { Peer, type PeerOwner } from './peer.js';
-import { type Chunk, Lease } from './slab.js';
+import { type Chunk, Lease, copyBytes } from './slab.js';
 import { nextTurn, spendTurn } from './turn.js';
 import type { Limits, SendOptions } from './types.js';
 
@@ -33,6 +33,7 @@ export interface WaitingSend {
 
 /** Resolved already: the answer of most sends, which are copied. */
 const RESOLVED = Promise.resolve();
+const LARGEST_INJECTED = 4096;
 const FAST_TURNS = 64;
 const SLOWEST_RETRY_MS = 16;
 
@@ -46,12 +47,18 @@ export class Sender {
   #retries = 0;
   #retryScheduled = false;
   #drained: (() => void) | undefined;
+  /** The largest message that is injected; -1: none, its message might be lost at close. */
+  readonly #injectSize: number;
+  #scratch: Chunk | undefined;
 
   constructor(core: Core, owner: PeerOwner, limits: Limits, sendTimeoutMs: number) {
     this.#core = core;
     this.#owner = owner;
     this.#limits = limits;
     this.#sendTimeoutMs = sendTimeoutMs;
+    this.#injectSize = core.opened.provider.injectsAtOnce
+      ? Math.min(limits.injectSize, LARGEST_INJECTED)
+      : -1;
   }
 
   get waiting(): number {
@@ -193,7 +200,10 @@ export class Sender {
         checkDeadline(options);
       }
       if (flags?.completion === undefined && peer.waiting.length === 0 && !(data instanceof Lease)) {
-        const posted = this.#postOrProgress(kind, peer, data, tag, flags);
+        const posted =
+          flags === undefined && data.length <= this.#injectSize
+            ? this.#injectOrProgress(kind, peer, data, tag)
+            : this.#postOrProgress(kind, peer, data, tag, flags);
         if (posted)
           return spendTurn()
             ? RESOLVED
@@ -205,6 +215,32 @@ export class Sender {
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /** Injects: no slot, no completion. Without room makes progress and tries once more. */
+  #injectOrProgress(kind: Kind, peer: Peer, data: Uint8Array, tag: bigint): boolean {
+    if (this.#inject(kind, peer, data, tag)) return true;
+    this.#core.poll(false);
+    return peer.waiting.length === 0 && this.#inject(kind, peer, data, tag);
+  }
+
+  #inject(kind: Kind, peer: Peer, data: Uint8Array, tag: bigint): boolean {
+    const { endpoint, counters, memory } = this.#core;
+    const { length } = data;
+    const chunk = (this.#scratch ??= memory.take(this.#injectSize));
+    copyBytes(data, length, chunk.bytes);
+    const sent =
+      kind === Kind.Send
+        ? endpoint.inject(chunk.memory, chunk.offset, length, peer.address)
+        : endpoint.injectTagged(chunk.memory, chunk.offset, length, peer.address, tag);
+    if (!sent) {
+      counters.timesWithoutRoom += 1;
+      return false;
+    }
+    counters.bytesCopied += length;
+    counters.messagesSent += 1;
+    counters.bytesSent += length;
+    return true;
   }
 
   /** Posts; without room makes progress and tries once more. */

@@ -75,6 +75,20 @@ class Slab {
   }
 }
 
+/** Copies the first bytes of one array to the start of another: below a cache line or two a loop is the quickest. */
+export function copyBytes(from: Uint8Array, length: number, to: Uint8Array): void {
+  if (length <= 128) {
+    for (let index = 0; index < length; index++) to[index] = from[index];
+  } else {
+    to.set(length === from.length ? from : from.subarray(0, length));
+  }
+}
+
+/** log2 of a chunk's size, rounded up. */
+function classOf(size: number): number {
+  return size <= 2 ** 30 ? 32 - Math.clz32(size - 1) : Math.ceil(Math.log2(size));
+}
+
 /** The size of the chunks that serve `length` bytes: a power of two. */
 function sizeFor(length: number): number {
   return length <= SMALLEST ? SMALLEST : 2 ** (32 - Math.clz32(length - 1));
@@ -101,7 +115,7 @@ export class SlabAllocator {
   take(length: number): Chunk {
     if (length > LARGEST_POOLED) return this.#takeLarge(length);
     const size = sizeFor(length);
-    const free = this.#free[31 - Math.clz32(size)];
+    const free = this.#free[classOf(size)];
     return free.pop() ?? this.#grow(size, free);
   }
 
@@ -132,7 +146,7 @@ export class SlabAllocator {
   }
 
   #reuse(lists: Chunk[][], size: number, length: number): Chunk | undefined {
-    const free = lists[Math.ceil(Math.log2(size))];
+    const free = lists[classOf(size)];
     const last = free.at(-1);
     if (last === undefined || last.bytes.byteLength < length) return undefined;
     free.pop();
@@ -151,7 +165,7 @@ export class SlabAllocator {
     if (--chunk.users > 0) return;
     chunk.users = 1;
     const { size, memory, overflows } = chunk.slab;
-    const free = (overflows ? this.#freeReceives : this.#free)[Math.ceil(Math.log2(size))];
+    const free = (overflows ? this.#freeReceives : this.#free)[classOf(size)];
     if (size > LARGEST_POOLED) {
       if (this.#largeKept + memory.length > LARGE_KEPT_BYTES) {
         this.#discard(chunk.slab);

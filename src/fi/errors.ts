@@ -248,8 +248,22 @@ export function checkUint64(argument: string, value: unknown, maximum = UINT64_M
   return value;
 }
 
+// The views that were checked last: whether a buffer is resizable never changes, and programs use the same views again.
+let lastChecked: unknown;
+let checkedBefore: unknown;
+
 /** Checks bytes that an operation is to read or write: attached, of fixed length, a Uint8Array. */
 export function checkBytes(argument: string, value: unknown): Uint8Array {
+  // A view that lost its buffer has no length.
+  if ((value === lastChecked || value === checkedBefore) && (value as Uint8Array).length !== 0)
+    return value as Uint8Array;
+  const bytes = checkNewBytes(argument, value);
+  checkedBefore = lastChecked;
+  lastChecked = bytes;
+  return bytes;
+}
+
+function checkNewBytes(argument: string, value: unknown): Uint8Array {
   if (!(value instanceof Uint8Array))
     throw typeError(argument, value, 'a Uint8Array', 'Use new Uint8Array(buffer) or Buffer.from(text)');
   const buffer = value.buffer as ArrayBufferLike & {
