@@ -61,8 +61,8 @@ export class Closing {
     core.state = 'closing';
     const reason = closedError('the Endpoint');
     this.#receiver.rejectAll(reason);
-    await within(this.#sender.drain(), boundMs);
-    this.#sender.rejectAll(reason);
+    await within(this.#sender.queue.drain(), boundMs);
+    this.#sender.queue.rejectAll(reason);
     if (core.opened.provider.resetsOnUnread && core.counters.messagesSent !== 0)
       await this.#receiver.discard().run(boundMs);
     core.state = 'closed';

@@ -94,7 +94,7 @@ export class Endpoint extends EventEmitter<Events> implements AsyncDisposable {
     });
     const { buffers = 64, size = 65536 } = options.receive ?? {};
     this.#peers = new PeerTable(this.#core, own, (peer, reason) => {
-      this.sender.closePeer(peer, reason);
+      this.sender.queue.closePeer(peer, reason);
       this.receiver.closePeer(peer, reason);
     });
     this.sender = new Sender(this.#core, this.#peers, this.limits, options.sendTimeoutMs ?? 30_000);
@@ -139,7 +139,7 @@ export class Endpoint extends EventEmitter<Events> implements AsyncDisposable {
         this.receiver.failed(operation, error, cancelled);
       },
       roomMayBeThere: () => {
-        this.sender.roomMayBeThere();
+        this.sender.queue.roomMayBeThere();
         this.receiver.roomMayBeThere();
       },
       fault: (error) => {
@@ -272,7 +272,7 @@ export class Endpoint extends EventEmitter<Events> implements AsyncDisposable {
       this.#core.state === 'closed' ? { threadReads: 0, spinsMissed: 0 } : engine.counters;
     return {
       ...counters.values(),
-      sendsWaiting: this.sender.waiting,
+      sendsWaiting: this.sender.queue.length,
       sendsInFlight: operations.sendsInFlight,
       receivesPosted: operations.receivesInFlight,
       messagesHeld: this.receiver.inbox.heldMessages,

@@ -1,7 +1,7 @@
 // A peer: whom to send to.
 import { inspect } from 'node:util';
 import { closedError } from '../fi/errors.js';
-import type { WaitingSend } from './sender.js';
+import type { WaitingSend } from './send-queue.js';
 
 /** @internal What an endpoint does for its peers. */
 export interface PeerOwner {

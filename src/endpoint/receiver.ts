@@ -9,7 +9,7 @@ import { Discarder } from './discarder.js';
 import { ArrivedMessage, type Held, Inbox } from './inbox.js';
 import { type Destination, Kind, type Operation, type Waiter, settling } from './operation.js';
 import { Peer } from './peer.js';
-import { Lease, copyBytes, isLarge } from './slab.js';
+import { Lease, isLarge } from './slab.js';
 import { nextTurn, spendTurn } from './turn.js';
 import type { Limits, Message, ReceiveOptions, Received } from './types.js';
 
@@ -325,7 +325,7 @@ export class Receiver {
     if (completions.error(index) !== 0 || arrived > operation.length || buffer.length !== operation.length)
       return false;
     const { counters, memory } = this.#core;
-    copyBytes(chunk.bytes, arrived, buffer);
+    buffer.set(chunk.first(arrived));
     memory.release(chunk);
     const message = new ArrivedMessage(
       arrived,

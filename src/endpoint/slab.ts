@@ -27,6 +27,14 @@ export class Chunk {
   readonly slab: Slab;
   /** What a receive may be told it has, where there is room behind the bytes; 0: no more than the bytes. */
   readonly room: number;
+  #view: Uint8Array;
+
+  /** The first bytes. The last view is kept, since messages of one length tend to follow each other. */
+  first(length: number): Uint8Array {
+    if (this.#view.length !== length) this.#view = this.bytes.subarray(0, length);
+    return this.#view;
+  }
+
   /** Users of a chunk that carries several messages. */
   users = 1;
 
@@ -36,6 +44,7 @@ export class Chunk {
     this.offset = offset;
     this.room = slab.overflows ? slab.memory.capacity : 0;
     this.bytes = slab.memory.bytes.subarray(offset, offset + length);
+    this.#view = this.bytes;
   }
 }
 
@@ -72,15 +81,6 @@ class Slab {
       this.failure = error as FabricError;
     }
     onReady();
-  }
-}
-
-/** Copies the first bytes of one array to the start of another: below a cache line or two a loop is the quickest. */
-export function copyBytes(from: Uint8Array, length: number, to: Uint8Array): void {
-  if (length <= 128) {
-    for (let index = 0; index < length; index++) to[index] = from[index];
-  } else {
-    to.set(length === from.length ? from : from.subarray(0, length));
   }
 }
 

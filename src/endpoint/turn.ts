@@ -28,3 +28,10 @@ export function spendTurn(): boolean {
 export function nextTurn(callback: () => void): void {
   waiters.push(callback);
 }
+
+/** Resolves in the loop's next turn. */
+export function untilNextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    nextTurn(resolve);
+  });
+}

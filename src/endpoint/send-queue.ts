@@ -1,0 +1,212 @@
+// Sends that wait for room: in order for each peer, bounded in time, tried again when completions come and, since room may
+// come without any, on a timer.
+import { checkBytes, deadlineError } from '../fi/errors.js';
+import type { SendFlags } from '../fi/index.js';
+import type { Core } from './core.js';
+import { hasDeadline, watchDeadline, withReleased } from './deadline.js';
+import { Kind, type Operation, type Waiter, kindName, settling } from './operation.js';
+import type { Peer } from './peer.js';
+import { Lease } from './slab.js';
+import type { Deadline } from './types.js';
+
+/** A send that has not been given to the provider yet. */
+export interface WaitingSend {
+  readonly kind: Kind;
+  readonly data: Uint8Array | Lease;
+  readonly tag: bigint;
+  readonly flags: SendFlags | undefined;
+  waiter: Waiter<void>;
+  /** When it is given up, in ms of performance.now(). */
+  readonly giveUpAt: number;
+  /** Once it was given to the provider. */
+  operation: Operation | undefined;
+}
+
+/** How often in a row the loop's turns are used for another try, before timers are. */
+const FAST_TURNS = 64;
+const SLOWEST_RETRY_MS = 16;
+
+export class SendQueue {
+  readonly #core: Core;
+  readonly #timeoutMs: number;
+  /** Gives a send to the provider; undefined where there is no room. */
+  readonly #post: (peer: Peer, entry: WaitingSend) => Operation | undefined;
+  readonly #peers = new Set<Peer>();
+  #length = 0;
+  #retries = 0;
+  #retryScheduled = false;
+  #drained: (() => void) | undefined;
+
+  constructor(
+    core: Core,
+    timeoutMs: number,
+    post: (peer: Peer, entry: WaitingSend) => Operation | undefined,
+  ) {
+    this.#core = core;
+    this.#timeoutMs = timeoutMs;
+    this.#post = post;
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Sends as soon as there is room, after what waits already. */
+  send(
+    peer: Peer,
+    kind: Kind,
+    data: Uint8Array | Lease,
+    tag: bigint,
+    flags: SendFlags | undefined,
+    deadline: Deadline | undefined,
+  ): Promise<void> {
+    return new Promise<void>((resolve, reject) => {
+      const core = this.#core;
+      core.beginWait();
+      let stop: (() => void) | undefined;
+      const waiter = settling({ resolve, reject }, () => {
+        stop?.();
+        core.endWait();
+      });
+      const giveUpAt = performance.now() + this.#timeoutMs;
+      const entry: WaitingSend = { kind, data, tag, flags, waiter, giveUpAt, operation: undefined };
+      // Before it can settle, so that settling it stops the watch.
+      if (hasDeadline(deadline)) {
+        stop = watchDeadline(deadline, kindName(kind), (reason) => {
+          this.#expire(peer, entry, reason);
+        });
+      }
+      peer.waiting.push(entry);
+      this.#length += 1;
+      this.#peers.add(peer);
+      this.#push(peer);
+      if (peer.waiting.includes(entry)) {
+        core.poll(false);
+        this.#push(peer);
+      }
+      this.#scheduleRetry();
+    });
+  }
+
+  /** Gives as many of a peer's waiting sends to the provider as it takes, in order. */
+  #push(peer: Peer): void {
+    const { waiting } = peer;
+    while (waiting.length !== 0) {
+      const entry = waiting[0];
+      let posted: Operation | undefined;
+      try {
+        if (!(entry.data instanceof Lease)) checkBytes('data', entry.data);
+        posted = this.#post(peer, entry);
+      } catch (error) {
+        this.#remove(peer, entry);
+        entry.waiter.reject(error);
+        continue;
+      }
+      if (posted === undefined) return;
+      this.#remove(peer, entry);
+      this.#retries = 0;
+      if (posted.send === undefined) entry.waiter.resolve();
+      else entry.operation = posted;
+    }
+  }
+
+  #remove(peer: Peer, entry: WaitingSend): boolean {
+    const { waiting } = peer;
+    const index = waiting.indexOf(entry);
+    if (index < 0) return false;
+    if (index === 0) waiting.shift();
+    else waiting.splice(index, 1);
+    this.#length -= 1;
+    if (waiting.length === 0) this.#peers.delete(peer);
+    if (this.#length === 0) this.#drained?.();
+    return true;
+  }
+
+  /** Completions came, or memory did: there may be room. */
+  roomMayBeThere(): void {
+    if (this.#length === 0) this.#drained?.();
+    else for (const peer of [...this.#peers]) this.#push(peer);
+  }
+
+  // Room may come without a completion of ours (the peer makes progress): look again, at once at first, later rarely,
+  // and never for ever.
+  #scheduleRetry(): void {
+    if (this.#retryScheduled || this.#length === 0) return;
+    this.#retryScheduled = true;
+    this.#retries += 1;
+    const run = (): void => {
+      this.#retryScheduled = false;
+      this.#core.poll(false);
+      this.roomMayBeThere();
+      this.#giveUp();
+      this.#scheduleRetry();
+    };
+    if (this.#retries <= FAST_TURNS) setImmediate(run);
+    else setTimeout(run, Math.min(SLOWEST_RETRY_MS, 2 ** Math.floor((this.#retries - FAST_TURNS) / 16)));
+  }
+
+  #giveUp(): void {
+    const now = performance.now();
+    for (const peer of [...this.#peers]) {
+      while (peer.waiting.length !== 0 && peer.waiting[0].giveUpAt <= now) {
+        const message =
+          `no room to send to ${peer.contact} for ${String(this.#timeoutMs)} ms: the peer does not read, or is gone; ` +
+          'peer.close() settles what waits, sendTimeoutMs of open() sets the time';
+        this.#reject(peer, peer.waiting[0], deadlineError(message));
+      }
+    }
+  }
+
+  #reject(peer: Peer, entry: WaitingSend, reason: unknown): void {
+    if (this.#remove(peer, entry)) entry.waiter.reject(withReleased(reason, Promise.resolve()));
+  }
+
+  /** The deadline of a send passed, or its signal was aborted. */
+  #expire(peer: Peer, entry: WaitingSend, reason: unknown): void {
+    if (entry.operation === undefined) this.#reject(peer, entry, reason);
+    else this.#detach(entry.operation, entry.waiter, reason);
+  }
+
+  /** Rejects who waits for an operation in flight; the provider keeps its memory until it completes. */
+  #detach(operation: Operation, waiter: Waiter<void>, reason: unknown): void {
+    if (operation.send !== waiter) return; // it has completed, and its record may serve another by now
+    operation.send = undefined;
+    const released = new Promise<void>((resolve) => {
+      operation.released = resolve;
+    });
+    waiter.reject(withReleased(reason, released));
+  }
+
+  /** Rejects every send to a peer. */
+  closePeer(peer: Peer, reason: Error): void {
+    for (const entry of [...peer.waiting]) this.#reject(peer, entry, reason);
+    for (const operation of this.#core.operations.inFlight()) {
+      if (operation.peer !== peer || operation.kind >= Kind.Receive) continue;
+      if (operation.send !== undefined) this.#detach(operation, operation.send, reason);
+      // Nobody waits, and nobody wants to hear of it: the peer was given up.
+      else operation.released ??= () => undefined;
+    }
+  }
+
+  /** Resolves when nothing waits and nothing is in flight. */
+  drain(): Promise<void> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (this.#length !== 0 || this.#core.operations.sendsInFlight !== 0) return;
+        this.#drained = undefined;
+        resolve();
+      };
+      this.#drained = look;
+      look();
+    });
+  }
+
+  /** At the end: rejects whatever is left. */
+  rejectAll(reason: Error): void {
+    for (const peer of [...this.#peers])
+      for (const entry of [...peer.waiting]) this.#reject(peer, entry, reason);
+    for (const operation of this.#core.operations.inFlight())
+      if (operation.kind < Kind.Receive && operation.send !== undefined)
+        this.#detach(operation, operation.send, reason);
+  }
+}
