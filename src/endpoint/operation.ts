@@ -20,14 +20,6 @@ export function kindName(kind: Kind): string {
   return names[kind];
 }
 
-/** Where a receive's bytes are to go. */
-export interface Destination {
-  /** The program's own buffer, which is written when the message has arrived. */
-  buffer: Uint8Array | undefined;
-  lease: Lease | undefined;
-  length: number;
-}
-
 /** Who waits for an operation. Settled once. */
 export interface Waiter<T> {
   resolve(value: T): void;
@@ -56,7 +48,8 @@ export class Operation {
   lease: Lease | undefined;
   peer: Peer | undefined;
   length = 0;
-  destination: Destination | undefined;
+  /** The program's own buffer, which is written when the message has arrived. */
+  buffer: Uint8Array | undefined;
   /** Whom to tell; undefined where nobody waits (a copied message that is on its way). */
   send: Waiter<void> | undefined;
   receive: Waiter<Received> | undefined;
@@ -80,7 +73,7 @@ export class Operation {
     this.chunk = undefined;
     this.lease = undefined;
     this.peer = undefined;
-    this.destination = undefined;
+    this.buffer = undefined;
     this.send = undefined;
     this.receive = undefined;
     this.result = undefined;

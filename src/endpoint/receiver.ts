@@ -6,32 +6,20 @@ import type { Completions } from '../fi/index.js';
 import type { Core } from './core.js';
 import { checkDeadline, hasDeadline, watchDeadline, withReleased } from './deadline.js';
 import { Discarder } from './discarder.js';
-import { ArrivedMessage, type Held, Inbox } from './inbox.js';
-import { type Destination, Kind, type Operation, type Waiter, settling } from './operation.js';
+import { ArrivedMessage, Inbox } from './inbox.js';
+import { Kind, type Operation, type Waiter, settling } from './operation.js';
 import { Peer } from './peer.js';
+import { ReceiveLine } from './receive-line.js';
 import { Lease, isLarge } from './slab.js';
 import { nextTurn, spendTurn } from './turn.js';
 import type { Limits, Message, ReceiveOptions, Received } from './types.js';
-
-/** A recv() that no buffer of its own was posted for. */
-interface WaitingReceive {
-  kind: Kind.Receive | Kind.ReceiveTagged;
-  destination: Destination;
-  from: Peer | undefined;
-  tag: bigint;
-  ignore: bigint;
-  waiter: Waiter<Received>;
-  deadline: ReceiveOptions | undefined;
-}
 
 export class Receiver {
   readonly #core: Core;
   readonly #limits: Limits;
   readonly #owner: object;
   readonly inbox: Inbox;
-  /** Receives that wait for the pool, or for room to post. In order. */
-  #untagged: WaitingReceive[] = [];
-  #tagged: WaitingReceive[] = [];
+  readonly line: ReceiveLine;
   #trying = false;
   #discarder: Discarder | undefined;
 
@@ -40,26 +28,30 @@ export class Receiver {
     this.#owner = owner;
     this.#limits = limits;
     this.inbox = new Inbox(core, pool, () => {
-      this.#serve();
+      this.line.serve();
     });
+    this.line = new ReceiveLine(core, this.inbox, (entry) => {
+      const { kind, buffer, lease, length, from, tag, ignore } = entry;
+      return this.#post(kind, buffer, lease, length, from, tag, ignore);
+    });
+    this.line.abort = (operation, reason) => {
+      this.#abort(operation, reason);
+    };
   }
 
   // ---- recv()
 
-  #checkDestination(into: unknown): Destination {
+  /** Checks where a message is to go; its length in bytes. */
+  #checkInto(into: unknown): number {
+    if (into instanceof Uint8Array) return checkBytes('into', into).length;
     if (into instanceof Lease) {
       if (!into.isOf(this.#core.memory))
         throw into.disposed ? closedError('the Lease') : typeError('into', into, 'a Lease of this endpoint');
-      return { buffer: undefined, lease: into, length: into.length };
+      return into.length;
     }
-    if (typeof into === 'number') {
-      checkInteger('into', into, 0, this.#limits.maxMessageSize);
-      return { buffer: undefined, lease: undefined, length: into };
-    }
-    if (!(into instanceof Uint8Array))
+    if (typeof into !== 'number')
       throw typeError('into', into, 'a Uint8Array, a Lease, or a number of bytes');
-    const buffer = checkBytes('into', into);
-    return { buffer, lease: undefined, length: buffer.byteLength };
+    return checkInteger('into', into, 0, this.#limits.maxMessageSize);
   }
 
   #checkFrom(from: Peer | undefined): void {
@@ -90,27 +82,19 @@ export class Receiver {
     const core = this.#core;
     try {
       core.requireOpen();
-      const destination = this.#checkDestination(into);
+      const length = this.#checkInto(into);
+      const buffer = into instanceof Uint8Array ? into : undefined;
+      const lease = into instanceof Lease ? into : undefined;
       const from = options?.from;
-      this.#checkFrom(from);
-      if (options !== undefined) checkDeadline(options);
-      if (
-        kind === Kind.Receive ? this.inbox.idle && this.#untagged.length === 0 : this.#tagged.length === 0
-      ) {
-        const operation = this.#post(kind, destination, from, tag, ignore);
+      if (options !== undefined) {
+        this.#checkFrom(from);
+        checkDeadline(options);
+      }
+      if (this.line.isEmpty(kind) && (kind !== Kind.Receive || this.inbox.idle)) {
+        const operation = this.#post(kind, buffer, lease, length, from, tag, ignore);
         if (operation !== undefined) return this.#await(operation, options);
       }
-      return new Promise<Received>((resolve, reject) => {
-        this.#enqueue({
-          kind,
-          destination,
-          from,
-          tag,
-          ignore,
-          waiter: { resolve, reject },
-          deadline: options,
-        });
-      });
+      return this.line.wait({ kind, buffer, lease, length, from, tag, ignore }, options);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -119,13 +103,14 @@ export class Receiver {
   /** Posts a buffer; undefined where the provider has no room for it. */
   #post(
     kind: Kind.Receive | Kind.ReceiveTagged,
-    destination: Destination,
+    buffer: Uint8Array | undefined,
+    lease: Lease | undefined,
+    length: number,
     from: Peer | undefined,
     tag: bigint,
     ignore: bigint,
   ): Operation | undefined {
     const core = this.#core;
-    const { lease, length } = destination;
     lease?.beginReceive();
     const operation = core.operations.takeReceive();
     if (operation === undefined) {
@@ -157,7 +142,7 @@ export class Receiver {
     operation.lease = lease;
     operation.peer = from;
     operation.length = length;
-    operation.destination = destination;
+    operation.buffer = buffer;
     return operation;
   }
 
@@ -196,98 +181,9 @@ export class Receiver {
     });
   }
 
-  // ---- waiting in line
-
-  #enqueue(entry: WaitingReceive): void {
-    const core = this.#core;
-    core.beginWait();
-    const { waiter } = entry;
-    const stop = hasDeadline(entry.deadline)
-      ? watchDeadline(entry.deadline, 'recv', (reason) => {
-          const line = entry.kind === Kind.Receive ? this.#untagged : this.#tagged;
-          const index = line.indexOf(entry);
-          if (index < 0) return;
-          line.splice(index, 1);
-          entry.waiter.reject(withReleased(reason, Promise.resolve()));
-        })
-      : undefined;
-    entry.waiter = settling(waiter, () => {
-      stop?.();
-      core.endWait();
-    });
-    (entry.kind === Kind.Receive ? this.#untagged : this.#tagged).push(entry);
-    if (entry.kind === Kind.Receive) this.inbox.addTaker(entry.from, (held) => this.#give(entry, held));
-    core.poll(true);
-    this.#serve();
-  }
-
-  /** A message of the pool for a recv(): false where it no longer wants one. */
-  #give(entry: WaitingReceive, held: Held): boolean {
-    const index = this.#untagged.indexOf(entry);
-    if (index < 0) return false;
-    this.#untagged.splice(index, 1);
-    try {
-      entry.waiter.resolve(this.#deliver(entry.destination, held));
-    } catch (error) {
-      entry.waiter.reject(error);
-    }
-    return true;
-  }
-
-  #deliver(destination: Destination, held: Held): Received {
-    const { buffer, lease, length } = destination;
-    const { message } = held;
-    const target = buffer ?? lease?.data;
-    if (target === undefined) {
-      if (message.data.byteLength <= length) return this.inbox.own(held);
-    } else {
-      if (buffer !== undefined) checkBytes('into', buffer);
-      target.set(message.data.subarray(0, length));
-    }
-    const fitting = Math.min(length, message.data.byteLength);
-    message.data = target?.subarray(0, fitting) ?? message.data.slice(0, fitting);
-    if (message.length > fitting) message.truncated = true;
-    this.inbox.giveBack(held);
-    this.#core.counters.bytesCopied += fitting;
-    return message;
-  }
-
-  /** Posts buffers of their own for those in line, as soon as nothing of the pool can come before them. */
-  #serve(): void {
-    if (this.#core.state !== 'open') return;
-    if (this.inbox.idle) this.#postLine(this.#untagged);
-    this.#postLine(this.#tagged);
-  }
-
-  #postLine(line: WaitingReceive[]): void {
-    while (line.length !== 0) {
-      const entry = line[0];
-      let operation: Operation | undefined;
-      try {
-        operation = this.#post(entry.kind, entry.destination, entry.from, entry.tag, entry.ignore);
-      } catch (error) {
-        line.shift();
-        entry.waiter.reject(error);
-        continue;
-      }
-      if (operation === undefined) return;
-      line.shift();
-      // From here on the deadline watches the posted operation; the line's own watch no longer finds the entry.
-      operation.receive = entry.waiter;
-      if (hasDeadline(entry.deadline)) {
-        const posted = operation;
-        const { waiter } = entry;
-        const stop = watchDeadline({ ...entry.deadline }, 'recv', (reason) => {
-          this.#abort(posted, reason);
-        });
-        posted.receive = settling(waiter, stop);
-      }
-    }
-  }
-
   /** Completions came: there may be room for those in line. */
   roomMayBeThere(): void {
-    if (this.#untagged.length !== 0 || this.#tagged.length !== 0) this.#serve();
+    this.line.serve();
     this.inbox.refill();
   }
 
@@ -318,8 +214,7 @@ export class Receiver {
 
   /** The common case, with nothing made that need not be: a whole message for the buffer of a recv(). */
   #plain(operation: Operation, completions: Completions, index: number, arrived: number): boolean {
-    const { chunk, destination } = operation;
-    const buffer = destination?.buffer;
+    const { chunk, buffer } = operation;
     if (operation.kind !== Kind.Receive || buffer === undefined || chunk === undefined || operation.orphan)
       return false;
     if (completions.error(index) !== 0 || arrived > operation.length || buffer.length !== operation.length)
@@ -358,7 +253,7 @@ export class Receiver {
   #finish(operation: Operation, message: Received): void {
     let failure: unknown;
     try {
-      this.#place(operation, operation.destination, message);
+      this.#place(operation, message);
     } catch (error) {
       failure = error; // the program's buffer was transferred away meanwhile
     }
@@ -380,8 +275,8 @@ export class Receiver {
     else receive.reject(failure);
   }
 
-  #place(operation: Operation, destination: Destination | undefined, message: Received): void {
-    const { chunk, lease } = operation;
+  #place(operation: Operation, message: Received): void {
+    const { chunk, lease, buffer } = operation;
     const { data } = message;
     if (lease !== undefined) {
       message.data = data.byteLength === lease.length ? lease.data : lease.data.subarray(0, data.byteLength);
@@ -389,7 +284,6 @@ export class Receiver {
       return;
     }
     if (chunk === undefined) return;
-    const buffer = destination?.buffer;
     try {
       if (buffer !== undefined) {
         checkBytes('into', buffer);
@@ -471,20 +365,14 @@ export class Receiver {
 
   /** Rejects the receives that are only from a peer. */
   closePeer(peer: Peer, reason: Error): void {
-    for (const line of [this.#untagged, this.#tagged]) {
-      for (const entry of line.filter((candidate) => candidate.from === peer)) {
-        line.splice(line.indexOf(entry), 1);
-        entry.waiter.reject(withReleased(reason, Promise.resolve()));
-      }
-    }
+    this.line.reject(reason, peer);
     for (const operation of this.#core.operations.inFlight())
       if (operation.peer === peer && operation.kind >= Kind.Receive) this.#abort(operation, reason);
   }
 
   /** At close: every receive rejects, iterators end. */
   rejectAll(reason: Error): void {
-    for (const line of [this.#untagged, this.#tagged])
-      for (const entry of line.splice(0)) entry.waiter.reject(withReleased(reason, Promise.resolve()));
+    this.line.reject(reason);
     this.inbox.end();
     for (const operation of this.#core.operations.inFlight())
       if (operation.kind >= Kind.Receive && operation.receive !== undefined) this.#orphan(operation, reason);
