@@ -72,7 +72,7 @@ export interface Addon {
   completionQueueMemory(queue: Handle): ArrayBuffer | undefined;
   completionQueueWait(queue: Handle): { object: number; fd: number } | undefined;
   completionText(queue: Handle, number: number): string;
-  pollQueue(queue: Handle, consumed: number, spinMicroseconds: number, budgeted: number): number;
+  pollQueue: (queue: Handle, consumed: number, spinMicroseconds: number, budgeted: number) => number;
   startEngine(
     queue: Handle,
     eventQueue: Handle,
@@ -101,7 +101,7 @@ export interface Addon {
   endpointCalls(endpoint: Handle): number;
   closeEndpoint(endpoint: Handle): Promise<Status> | { closing: Promise<Status>; dropped: () => number[] };
 
-  send(
+  send: (
     endpoint: Handle,
     context: number,
     memory: Handle,
@@ -109,24 +109,24 @@ export interface Addon {
     length: number,
     peer: number,
     flags: number,
-  ): Status;
-  sendBatch(endpoint: Handle, count: number, peer: number): number;
-  inject(
+  ) => Status;
+  sendBatch: (endpoint: Handle, count: number, peer: number) => number;
+  inject: (
     endpoint: Handle,
     memory: Handle,
     offset: number,
     length: number,
     peer: number,
     flags: number,
-  ): Status;
-  recv(
+  ) => Status;
+  recv: (
     endpoint: Handle,
     context: number,
     memory: Handle,
     offset: number,
     length: number,
     peer: number,
-  ): Status;
+  ) => Status;
   cancel(endpoint: Handle, context: number, receive: number): Status;
   sendTagged: Addon['send'];
   injectTagged: Addon['inject'];

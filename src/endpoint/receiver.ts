@@ -10,7 +10,7 @@ import { ArrivedMessage, Inbox } from './inbox.js';
 import { Kind, type Operation, type Waiter, settling } from './operation.js';
 import { Peer } from './peer.js';
 import { ReceiveLine } from './receive-line.js';
-import { Lease, isLarge } from './slab.js';
+import { Lease, copyInto, isLarge } from './slab.js';
 import { nextTurn, spendTurn } from './turn.js';
 import type { Limits, Message, ReceiveOptions, Received } from './types.js';
 
@@ -220,7 +220,7 @@ export class Receiver {
     if (completions.error(index) !== 0 || arrived > operation.length || buffer.length !== operation.length)
       return false;
     const { counters, memory } = this.#core;
-    buffer.set(chunk.first(arrived));
+    copyInto(buffer, chunk.first(arrived));
     memory.release(chunk);
     const message = new ArrivedMessage(
       arrived,

@@ -14,7 +14,7 @@ import { checkDeadline } from './deadline.js';
 import { Kind, type Operation, type Waiter } from './operation.js';
 import { Peer, type PeerOwner } from './peer.js';
 import { SendQueue } from './send-queue.js';
-import { type Chunk, Lease } from './slab.js';
+import { type Chunk, Lease, copyInto } from './slab.js';
 import { spendTurn, untilNextTurn } from './turn.js';
 import type { Limits, SendOptions } from './types.js';
 
@@ -123,7 +123,7 @@ export class Sender {
     try {
       chunk = lease === undefined ? core.memory.take(length) : lease.chunk;
       if (chunk.slab.failure !== undefined) throw chunk.slab.failure;
-      if (lease === undefined) chunk.bytes.set(data as Uint8Array);
+      if (lease === undefined) copyInto(chunk.bytes, data as Uint8Array);
       const { memory, offset } = chunk;
       const { context } = operation;
       if (chunk.slab.ready)
@@ -202,7 +202,7 @@ export class Sender {
     const { endpoint, counters, memory } = this.#core;
     const { length } = data;
     const chunk = (this.#scratch ??= memory.take(this.#injectSize));
-    chunk.bytes.set(data);
+    copyInto(chunk.bytes, data);
     const sent =
       kind === Kind.Send
         ? endpoint.inject(chunk.memory, chunk.offset, length, peer.address)

@@ -29,15 +29,16 @@ export class CompletionQueue extends FabricObject {
   readonly waitFd: number;
   /** What the last read() found; the same object every time. */
   readonly completions: Completions;
-  readonly #addon = addon();
+  // Kept at hand for the hot path: the addon's exports are too many for V8 to look one up quickly.
+  readonly #poll = addon().pollQueue;
   readonly #open: number;
 
   private constructor(handle: number, domain: Domain, capacity: number) {
     super(handle, 'CompletionQueue', [domain]);
     this.capacity = capacity;
     this.#open = handle;
-    const memory = this.#addon.completionQueueMemory(handle);
-    const wait = this.#addon.completionQueueWait(handle);
+    const memory = addon().completionQueueMemory(handle);
+    const wait = addon().completionQueueWait(handle);
     if (memory === undefined || wait === undefined) throw closedError('the CompletionQueue');
     this.completions = new Completions(memory);
     this.waitObject = enumName('waitObject', wait.object);
@@ -79,7 +80,7 @@ export class CompletionQueue extends FabricObject {
 
   #read(max: number, spinMicroseconds: number, budgeted: number): number {
     const { completions } = this;
-    const found = this.#addon.pollQueue(this.#open, completions.count, spinMicroseconds, budgeted);
+    const found = this.#poll(this.#open, completions.count, spinMicroseconds, budgeted);
     if (found < 0) {
       check(found, 'fi_cq_readfrom', 'the CompletionQueue');
       return 0;

@@ -47,8 +47,15 @@ function postFlags(options: SendFlags | undefined): number {
  */
 export class Endpoint extends FabricObject {
   readonly info: Info;
-  readonly #addon = addon();
   readonly #open: number;
+  // The addon's exports are too many for V8 to look one up quickly: the calls of the hot path are kept at hand.
+  readonly #send = addon().send;
+  readonly #sendBatch = addon().sendBatch;
+  readonly #inject = addon().inject;
+  readonly #recv = addon().recv;
+  readonly #sendTagged = addon().sendTagged;
+  readonly #injectTagged = addon().injectTagged;
+  readonly #recvTagged = addon().recvTagged;
   #bound: FabricObject[] = [];
   #dropped: readonly number[] = [];
 
@@ -123,7 +130,7 @@ export class Endpoint extends FabricObject {
     options?: SendFlags,
   ): boolean {
     const flags = postFlags(options);
-    const status = this.#addon.send(this.#open, context, memory.handle, offset, length, peer, flags);
+    const status = this.#send(this.#open, context, memory.handle, offset, length, peer, flags);
     return status === 0 || this.#answer(status, 'fi_send');
   }
 
@@ -144,7 +151,7 @@ export class Endpoint extends FabricObject {
    * @returns How many the provider took; fewer than `count` where it has no room for more.
    */
   sendBatch(count: number, peer: number): number {
-    const result = this.#addon.sendBatch(this.#open, count, peer);
+    const result = this.#sendBatch(this.#open, count, peer);
     if (result >= 0) return result;
     this.#answer(result, 'fi_send');
     return 0;
@@ -152,13 +159,13 @@ export class Endpoint extends FabricObject {
 
   /** `fi_inject(3)` or `fi_injectdata(3)`: sends up to info.injectSize bytes, reusable at once, without a completion. */
   inject(memory: Memory, offset: number, length: number, peer: number, options?: SendFlags): boolean {
-    const status = this.#addon.inject(this.#open, memory.handle, offset, length, peer, postFlags(options));
+    const status = this.#inject(this.#open, memory.handle, offset, length, peer, postFlags(options));
     return status === 0 || this.#answer(status, 'fi_inject');
   }
 
   /** `fi_recv(3)`: posts a buffer for the next message, from `peer` or, by default, from anybody (FI_ADDR_UNSPEC). */
   recv(memory: Memory, offset: number, length: number, context: number, peer = -1): boolean {
-    const status = this.#addon.recv(this.#open, context, memory.handle, offset, length, peer);
+    const status = this.#recv(this.#open, context, memory.handle, offset, length, peer);
     return status === 0 || this.#answer(status, 'fi_recv');
   }
 
@@ -174,7 +181,7 @@ export class Endpoint extends FabricObject {
   ): boolean {
     const flags = postFlags(options);
     registers().wide[1] = tag;
-    const status = this.#addon.sendTagged(this.#open, context, memory.handle, offset, length, peer, flags);
+    const status = this.#sendTagged(this.#open, context, memory.handle, offset, length, peer, flags);
     return status === 0 || this.#answer(status, 'fi_tsend');
   }
 
@@ -189,7 +196,7 @@ export class Endpoint extends FabricObject {
   ): boolean {
     const flags = postFlags(options);
     registers().wide[1] = tag;
-    const status = this.#addon.injectTagged(this.#open, memory.handle, offset, length, peer, flags);
+    const status = this.#injectTagged(this.#open, memory.handle, offset, length, peer, flags);
     return status === 0 || this.#answer(status, 'fi_tinject');
   }
 
@@ -210,7 +217,7 @@ export class Endpoint extends FabricObject {
     const { wide } = registers();
     wide[1] = tag;
     wide[2] = ignore;
-    const status = this.#addon.recvTagged(this.#open, context, memory.handle, offset, length, peer);
+    const status = this.#recvTagged(this.#open, context, memory.handle, offset, length, peer);
     return status === 0 || this.#answer(status, 'fi_trecv');
   }
 
@@ -222,7 +229,7 @@ export class Endpoint extends FabricObject {
    * @throws FabricError ERR_FABRIC_UNSUPPORTED where the provider cannot cancel.
    */
   cancel(context: number, kind: 'receive' | 'send' = 'receive'): boolean {
-    const status = this.#addon.cancel(this.#open, context, kind === 'receive' ? 1 : 0);
+    const status = addon().cancel(this.#open, context, kind === 'receive' ? 1 : 0);
     if (status === -38) throw statusError(-10005, 'fi_cancel');
     return status === 0 || (status === -2 ? false : this.#answer(status, 'fi_cancel'));
   }
