@@ -94,23 +94,29 @@ Napi::Value completion_text(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), object == nullptr ? "" : object->reader->take_text(number));
 }
 
-// pollQueue(queue, consumed, spinMicroseconds, budgeted): gives back the records consumed since the last call, reads
+}  // namespace
+
+uint32_t CompletionQueueObject::poll(uint32_t consumed, uint32_t spin_ns, TurnBudget* budget) {
+  ring->consume(consumed);
+  if (engine != nullptr) return engine->poll(spin_ns, budget);
+  reader->read(ring->room());
+  if (spin_ns == 0) return ring->available();
+  const uint64_t deadline = monotonic_ns() + spin_ns;
+  while (ring->available() == 0 && monotonic_ns() < deadline)
+    for (int i = 0; i < 8 && ring->available() == 0; ++i) reader->read(ring->room());
+  return ring->available();
+}
+
+namespace {
+
+// pollQueue: queue, consumed, spinMicroseconds, budgeted. Gives back the records consumed since the last call, reads
 // the queue, and answers how many records wait in the ring.
 napi_value poll_queue(napi_env env, napi_callback_info info) {
-  const FastArguments<4> arguments(env, info);
-  auto* object = arguments.environment().open<CompletionQueueObject>(arguments.u32(0));
-  if (object == nullptr) return arguments.answer(kClosed);
-  object->ring->consume(arguments.u32(1));
-  const uint32_t spin_ns = arguments.u32(2) * 1'000;
-  TurnBudget* budget = arguments.u32(3) != 0 ? &arguments.environment().budget() : nullptr;
-  if (object->engine != nullptr)
-    return arguments.answer(static_cast<int32_t>(object->engine->poll(spin_ns, budget)));
-  const uint64_t deadline = spin_ns != 0 ? monotonic_ns() + spin_ns : 0;
-  do {
-    for (int i = 0; i < 8 && object->ring->available() == 0; ++i)
-      object->reader->read(object->ring->capacity());
-  } while (object->ring->available() == 0 && spin_ns != 0 && monotonic_ns() < deadline);
-  return arguments.answer(static_cast<int32_t>(object->ring->available()));
+  const FastCall call(env, info);
+  auto* object = call.environment().open<CompletionQueueObject>(call.u32(0));
+  if (object == nullptr) return call.answer(kClosed);
+  TurnBudget* budget = call.u32(3) != 0 ? &call.environment().budget() : nullptr;
+  return call.answer(static_cast<int32_t>(object->poll(call.u32(1), call.u32(2) * 1'000, budget)));
 }
 
 // startEngine(queue, eventQueue | -1, mode, sleepBy, spinMicroseconds, maxSleepMicroseconds): a status.

@@ -24,6 +24,8 @@ class CompletionQueueObject : public FidObject<fid_cq> {
   void before_close() override;
   int close_blocking() override;
   void close_wait_set();
+  // Gives back `consumed` records and reads the queue; how many records wait in the ring.
+  uint32_t poll(uint32_t consumed, uint32_t spin_ns, TurnBudget* budget);
   // After fi_close(endpoint): the contexts of the operations that the provider dropped.
   std::vector<uint32_t> drop_all_of(const void* endpoint);
 

@@ -15,7 +15,7 @@ inline void define(Napi::Object exports, const char* name, ControlFunction funct
   exports.Set(name, Napi::Function::New(exports.Env(), function, name, environment));
 }
 
-// Data plane: a plain Node-API function of small integers that answers an integer.
+// Data plane: a plain Node-API function without arguments; they and its answer are numbers in the registers.
 inline void define_fast(Napi::Object exports, const char* name, napi_callback function,
                         Environment* environment) {
   napi_value value = nullptr;
@@ -23,41 +23,30 @@ inline void define_fast(Napi::Object exports, const char* name, napi_callback fu
   exports.Set(name, Napi::Value(exports.Env(), value));
 }
 
-// The arguments of a data-plane call.
-template <size_t N>
-class FastArguments {
+// The arguments of a data-plane call, which lie in the environment's registers.
+class FastCall {
  public:
-  FastArguments(napi_env env, napi_callback_info info) : env_(env) {
-    size_t count = N;
-    napi_get_cb_info(env, info, &count, values_, nullptr, reinterpret_cast<void**>(&environment_));
+  FastCall(napi_env env, napi_callback_info info) {
+    napi_get_cb_info(env, info, nullptr, nullptr, nullptr, reinterpret_cast<void**>(&environment_));
+    call_ = environment_->registers().call;
   }
   Environment& environment() const { return *environment_; }
-  int32_t i32(size_t index) const {
-    int32_t value = 0;
-    napi_get_value_int32(env_, values_[index], &value);
-    return value;
-  }
-  uint32_t u32(size_t index) const {
-    uint32_t value = 0;
-    napi_get_value_uint32(env_, values_[index], &value);
-    return value;
-  }
+  int32_t i32(size_t index) const { return static_cast<int32_t>(call_[index]); }
+  uint32_t u32(size_t index) const { return static_cast<uint32_t>(static_cast<int64_t>(call_[index])); }
   // Lengths and offsets: whole numbers up to 2^53. Anything else becomes a value that no check lets pass.
   uint64_t u53(size_t index) const {
-    double value = -1;
-    napi_get_value_double(env_, values_[index], &value);
+    const double value = call_[index];
     return value >= 0 && value <= 9007199254740991.0 ? static_cast<uint64_t>(value) : UINT64_MAX;
   }
   napi_value answer(int32_t value) const {
-    napi_value result = nullptr;
-    napi_create_int32(env_, value, &result);
-    return result;
+    call_[0] = value;
+    return nullptr;
   }
+  void answer_also(size_t index, int32_t value) const { call_[index] = value; }
 
  private:
-  napi_env env_;
-  napi_value values_[N];
   Environment* environment_ = nullptr;
+  double* call_ = nullptr;
 };
 
 inline uint32_t handle_argument(const Napi::CallbackInfo& info, size_t index) {

@@ -62,19 +62,19 @@ ssize_t call_send(Environment& environment, const Post& post, uint32_t flags) {
   return fi_sendmsg(ep, &message, operation_flags(flags));
 }
 
-// send(endpoint, context, memory, offset, length, peer, flags): fi_send(3), fi_senddata(3) or fi_sendmsg(3).
+// send: endpoint, context, memory, offset, length, peer, flags: fi_send(3), fi_senddata(3) or fi_sendmsg(3).
 napi_value send(napi_env env, napi_callback_info info) {
-  const FastArguments<7> a(env, info);
+  const FastCall a(env, info);
   const Post post = prepare_post(
       a.environment(), {a.u32(0), a.i32(1), a.u32(2), a.u53(3), a.u53(4), a.i32(5)}, Direction::Transmit);
   if (post.status != kOk) return a.answer(post.status);
   return a.answer(finish_post(post, call_send(a.environment(), post, a.u32(6))));
 }
 
-// sendBatch(endpoint, count, peer): as many fi_send(3) of registers().batch as the queue takes; how many, or the
+// sendBatch: endpoint, count, peer: as many fi_send(3) of registers().batch as the queue takes; how many, or the
 // negative status of the first.
 napi_value send_batch(napi_env env, napi_callback_info info) {
-  const FastArguments<3> a(env, info);
+  const FastCall a(env, info);
   const uint32_t count = std::min(a.u32(1), Registers::kBatch);
   const Registers& registers = a.environment().registers();
   for (uint32_t i = 0; i < count; ++i) {
@@ -91,9 +91,9 @@ napi_value send_batch(napi_env env, napi_callback_info info) {
   return a.answer(static_cast<int32_t>(count));
 }
 
-// inject(endpoint, memory, offset, length, peer, flags): fi_inject(3) or fi_injectdata(3). No completion.
+// inject: endpoint, memory, offset, length, peer, flags: fi_inject(3) or fi_injectdata(3). No completion.
 napi_value inject(napi_env env, napi_callback_info info) {
-  const FastArguments<6> a(env, info);
+  const FastCall a(env, info);
   const Post post = prepare_post(a.environment(), {a.u32(0), -1, a.u32(1), a.u53(2), a.u53(3), a.i32(4)},
                                  Direction::Transmit);
   if (post.status != kOk) return a.answer(post.status);
@@ -105,9 +105,9 @@ napi_value inject(napi_env env, napi_callback_info info) {
   return a.answer(finish_post(post, answer));
 }
 
-// recv(endpoint, context, memory, offset, length, peer | -1): fi_recv(3).
+// recv: endpoint, context, memory, offset, length, peer | -1: fi_recv(3).
 napi_value recv(napi_env env, napi_callback_info info) {
-  const FastArguments<6> a(env, info);
+  const FastCall a(env, info);
   const Post post = prepare_post(
       a.environment(), {a.u32(0), a.i32(1), a.u32(2), a.u53(3), a.u53(4), a.i32(5)}, Direction::Receive);
   if (post.status != kOk) return a.answer(post.status);
@@ -115,9 +115,26 @@ napi_value recv(napi_env env, napi_callback_info info) {
                                             post.address, &post.operation->context)));
 }
 
-// cancel(endpoint, context, receive): fi_cancel(3).
+// recvThenPoll: as recv, then spinMicroseconds, consumed: fi_recv(3) and, where it was taken, a read of the endpoint's
+// receive queue within the turn's budget. Also answers how many records wait in the ring.
+napi_value recv_then_poll(napi_env env, napi_callback_info info) {
+  const FastCall a(env, info);
+  const uint32_t spin_ns = a.u32(6) * 1'000;
+  const uint32_t consumed = a.u32(7);
+  recv(env, info);
+  a.answer_also(1, 0);
+  if (a.i32(0) != kOk) return nullptr;
+  // A post that succeeded has looked the endpoint up; its handle was overwritten by the answer.
+  auto* endpoint = a.environment().open<EndpointObject>(a.u32(8));
+  if (endpoint == nullptr) return nullptr;
+  const uint32_t found = endpoint->receive_queue->poll(consumed, spin_ns, &a.environment().budget());
+  a.answer_also(1, static_cast<int32_t>(found));
+  return nullptr;
+}
+
+// cancel: endpoint, context, receive: fi_cancel(3).
 napi_value cancel(napi_env env, napi_callback_info info) {
-  const FastArguments<3> a(env, info);
+  const FastCall a(env, info);
   auto* endpoint = a.environment().open<EndpointObject>(a.u32(0));
   if (endpoint == nullptr || !endpoint->enabled) return a.answer(kClosed);
   if (!OFI_HAS_OP(endpoint->fid->ops, fi_ops_ep, cancel)) return a.answer(kUnsupported);
@@ -134,6 +151,7 @@ void register_message(Napi::Object exports, Environment* environment) {
   define_fast(exports, "sendBatch", send_batch, environment);
   define_fast(exports, "inject", inject, environment);
   define_fast(exports, "recv", recv, environment);
+  define_fast(exports, "recvThenPoll", recv_then_poll, environment);
   define_fast(exports, "cancel", cancel, environment);
 }
 

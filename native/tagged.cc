@@ -27,10 +27,10 @@ bool lacks_tagged(const Post& post) { return post.endpoint->fid->tagged == nullp
 
 int32_t refuse(const Post& post) { return finish_post(post, kUnsupported); }
 
-// sendTagged(endpoint, context, memory, offset, length, peer, flags); registers().tag: fi_tsend(3), fi_tsenddata(3)
+// sendTagged: endpoint, context, memory, offset, length, peer, flags; registers().tag: fi_tsend(3), fi_tsenddata(3)
 // or fi_tsendmsg(3).
 napi_value send_tagged(napi_env env, napi_callback_info info) {
-  const FastArguments<7> a(env, info);
+  const FastCall a(env, info);
   const Post post = prepare_post(
       a.environment(), {a.u32(0), a.i32(1), a.u32(2), a.u53(3), a.u53(4), a.i32(5)}, Direction::Transmit);
   if (post.status != kOk) return a.answer(post.status);
@@ -38,9 +38,9 @@ napi_value send_tagged(napi_env env, napi_callback_info info) {
   return a.answer(finish_post(post, call_tsend(a.environment(), post, a.u32(6))));
 }
 
-// injectTagged(endpoint, memory, offset, length, peer, flags); registers().tag: fi_tinject(3) or fi_tinjectdata(3).
+// injectTagged: endpoint, memory, offset, length, peer, flags; registers().tag: fi_tinject(3) or fi_tinjectdata(3).
 napi_value inject_tagged(napi_env env, napi_callback_info info) {
-  const FastArguments<6> a(env, info);
+  const FastCall a(env, info);
   const Post post = prepare_post(a.environment(), {a.u32(0), -1, a.u32(1), a.u53(2), a.u53(3), a.i32(4)},
                                  Direction::Transmit);
   if (post.status != kOk) return a.answer(post.status);
@@ -54,9 +54,9 @@ napi_value inject_tagged(napi_env env, napi_callback_info info) {
   return a.answer(finish_post(post, answer));
 }
 
-// recvTagged(endpoint, context, memory, offset, length, peer | -1); registers().tag and ignore: fi_trecv(3).
+// recvTagged: endpoint, context, memory, offset, length, peer | -1; registers().tag and ignore: fi_trecv(3).
 napi_value recv_tagged(napi_env env, napi_callback_info info) {
-  const FastArguments<6> a(env, info);
+  const FastCall a(env, info);
   const Post post = prepare_post(
       a.environment(), {a.u32(0), a.i32(1), a.u32(2), a.u53(3), a.u53(4), a.i32(5)}, Direction::Receive);
   if (post.status != kOk) return a.answer(post.status);

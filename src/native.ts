@@ -72,7 +72,6 @@ export interface Addon {
   completionQueueMemory(queue: Handle): ArrayBuffer | undefined;
   completionQueueWait(queue: Handle): { object: number; fd: number } | undefined;
   completionText(queue: Handle, number: number): string;
-  pollQueue: (queue: Handle, consumed: number, spinMicroseconds: number, budgeted: number) => number;
   startEngine(
     queue: Handle,
     eventQueue: Handle,
@@ -101,36 +100,17 @@ export interface Addon {
   endpointCalls(endpoint: Handle): number;
   closeEndpoint(endpoint: Handle): Promise<Status> | { closing: Promise<Status>; dropped: () => number[] };
 
-  send: (
-    endpoint: Handle,
-    context: number,
-    memory: Handle,
-    offset: number,
-    length: number,
-    peer: number,
-    flags: number,
-  ) => Status;
-  sendBatch: (endpoint: Handle, count: number, peer: number) => number;
-  inject: (
-    endpoint: Handle,
-    memory: Handle,
-    offset: number,
-    length: number,
-    peer: number,
-    flags: number,
-  ) => Status;
-  recv: (
-    endpoint: Handle,
-    context: number,
-    memory: Handle,
-    offset: number,
-    length: number,
-    peer: number,
-  ) => Status;
-  cancel(endpoint: Handle, context: number, receive: number): Status;
-  sendTagged: Addon['send'];
-  injectTagged: Addon['inject'];
-  recvTagged: Addon['recv'];
+  // The data plane: arguments and answers are in the registers.
+  pollQueue: () => void;
+  send: () => void;
+  sendBatch: () => void;
+  inject: () => void;
+  recv: () => void;
+  recvThenPoll: () => void;
+  cancel: () => void;
+  sendTagged: () => void;
+  injectTagged: () => void;
+  recvTagged: () => void;
 
   shmPrepare(name: string): number;
   shmClaim(endpoint: Handle, name: string, lock: number): Status;

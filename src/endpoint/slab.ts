@@ -84,6 +84,7 @@ class Slab {
   }
 }
 
+// eslint-disable-next-line @typescript-eslint/unbound-method -- called with its `this`, below
 const { set } = Uint8Array.prototype;
 
 /** Copies all of one array to the start of another. As a call of a known function: V8 looks up `set` anew each time. */

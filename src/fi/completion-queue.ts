@@ -6,6 +6,7 @@ import { check, checkInteger, closedError, rangeError, typeError } from './error
 import { addon } from './library.js';
 import { enumName, enumValue } from './names.js';
 import { FabricObject, opened } from './object.js';
+import { registers } from './registers.js';
 
 export interface CompletionQueueOptions {
   /**
@@ -31,6 +32,7 @@ export class CompletionQueue extends FabricObject {
   readonly completions: Completions;
   // Kept at hand for the hot path: the addon's exports are too many for V8 to look one up quickly.
   readonly #poll = addon().pollQueue;
+  readonly #call = registers().call;
   readonly #open: number;
 
   private constructor(handle: number, domain: Domain, capacity: number) {
@@ -79,14 +81,25 @@ export class CompletionQueue extends FabricObject {
   }
 
   #read(max: number, spinMicroseconds: number, budgeted: number): number {
+    const call = this.#call;
+    call[0] = this.#open;
+    call[1] = this.completions.count;
+    call[2] = spinMicroseconds;
+    call[3] = budgeted;
+    this.#poll();
+    // A small integer again: a double would make every use of it slow.
+    return this.found(call[0] | 0, max);
+  }
+
+  /** @internal The addon answered that so many records wait. */
+  found(count: number, max = this.capacity): number {
     const { completions } = this;
-    const found = this.#poll(this.#open, completions.count, spinMicroseconds, budgeted);
-    if (found < 0) {
-      check(found, 'fi_cq_readfrom', 'the CompletionQueue');
+    if (count < 0) {
+      check(count, 'fi_cq_readfrom', 'the CompletionQueue');
       return 0;
     }
-    completions.advance(found);
-    if (found > max) completions.limit(max);
+    completions.advance(count);
+    if (count > max) completions.limit(max);
     return completions.count;
   }
 

@@ -7,6 +7,7 @@ import { STATUS_AGAIN, STATUS_CLOSED, check, closedError, statusError, typeError
 import { EventQueue } from './event-queue.js';
 import { nativeInfo } from './fabric.js';
 import type { Info } from './info.js';
+import type { Engine } from './engine.js';
 import { addon } from './library.js';
 import type { Memory } from './memory.js';
 import { FabricObject, opened } from './object.js';
@@ -56,6 +57,8 @@ export class Endpoint extends FabricObject {
   readonly #sendTagged = addon().sendTagged;
   readonly #injectTagged = addon().injectTagged;
   readonly #recvTagged = addon().recvTagged;
+  readonly #recvThenPoll = addon().recvThenPoll;
+  readonly #call = registers().call;
   #bound: FabricObject[] = [];
   #dropped: readonly number[] = [];
 
@@ -112,6 +115,35 @@ export class Endpoint extends FabricObject {
     return { messages: (bits & 1) !== 0, tagged: (bits & 2) !== 0, cancel: (bits & 4) !== 0 };
   }
 
+  /** The arguments that most calls share. */
+  #arguments(context: number, memory: Memory, offset: number, length: number, peer: number): Float64Array {
+    const call = this.#call;
+    call[0] = this.#open;
+    call[1] = context;
+    call[2] = memory.handle;
+    call[3] = offset;
+    call[4] = length;
+    call[5] = peer;
+    return call;
+  }
+
+  #injectArguments(
+    memory: Memory,
+    offset: number,
+    length: number,
+    peer: number,
+    flags: number,
+  ): Float64Array {
+    const call = this.#call;
+    call[0] = this.#open;
+    call[1] = memory.handle;
+    call[2] = offset;
+    call[3] = length;
+    call[4] = peer;
+    call[5] = flags;
+    return call;
+  }
+
   #answer(status: number, call: string): boolean {
     if (status === 0) return true;
     if (status === STATUS_AGAIN) return false;
@@ -129,8 +161,10 @@ export class Endpoint extends FabricObject {
     context: number,
     options?: SendFlags,
   ): boolean {
-    const flags = postFlags(options);
-    const status = this.#send(this.#open, context, memory.handle, offset, length, peer, flags);
+    const call = this.#arguments(context, memory, offset, length, peer);
+    call[6] = postFlags(options);
+    this.#send();
+    const status = call[0] | 0;
     return status === 0 || this.#answer(status, 'fi_send');
   }
 
@@ -151,7 +185,12 @@ export class Endpoint extends FabricObject {
    * @returns How many the provider took; fewer than `count` where it has no room for more.
    */
   sendBatch(count: number, peer: number): number {
-    const result = this.#sendBatch(this.#open, count, peer);
+    const call = this.#call;
+    call[0] = this.#open;
+    call[1] = count;
+    call[2] = peer;
+    this.#sendBatch();
+    const result = call[0] | 0;
     if (result >= 0) return result;
     this.#answer(result, 'fi_send');
     return 0;
@@ -159,14 +198,42 @@ export class Endpoint extends FabricObject {
 
   /** `fi_inject(3)` or `fi_injectdata(3)`: sends up to info.injectSize bytes, reusable at once, without a completion. */
   inject(memory: Memory, offset: number, length: number, peer: number, options?: SendFlags): boolean {
-    const status = this.#inject(this.#open, memory.handle, offset, length, peer, postFlags(options));
+    const call = this.#injectArguments(memory, offset, length, peer, postFlags(options));
+    this.#inject();
+    const status = call[0] | 0;
     return status === 0 || this.#answer(status, 'fi_inject');
   }
 
   /** `fi_recv(3)`: posts a buffer for the next message, from `peer` or, by default, from anybody (FI_ADDR_UNSPEC). */
   recv(memory: Memory, offset: number, length: number, context: number, peer = -1): boolean {
-    const status = this.#recv(this.#open, context, memory.handle, offset, length, peer);
+    const call = this.#arguments(context, memory, offset, length, peer);
+    this.#recv();
+    const status = call[0] | 0;
     return status === 0 || this.#answer(status, 'fi_recv');
+  }
+
+  /**
+   * `fi_recv(3)` and then, where it was taken, `fi_cq_readfrom(3)` as engine.poll(true) makes it, in one crossing: what
+   * was found is in the `completions` of the engine's queue, which must be the one bound for receives.
+   */
+  recvThenPoll(
+    engine: Engine,
+    memory: Memory,
+    offset: number,
+    length: number,
+    context: number,
+    peer = -1,
+  ): boolean {
+    const { queue } = engine;
+    const call = this.#arguments(context, memory, offset, length, peer);
+    call[6] = engine.spinMicroseconds;
+    call[7] = queue.completions.count;
+    call[8] = this.#open;
+    this.#recvThenPoll();
+    const status = call[0] | 0;
+    if (status !== 0) return this.#answer(status, 'fi_recv');
+    queue.found(call[1] | 0);
+    return true;
   }
 
   /** `fi_tsend(3)`, `fi_tsenddata(3)` or `fi_tsendmsg(3)`: sends a tagged message. */
@@ -179,9 +246,11 @@ export class Endpoint extends FabricObject {
     context: number,
     options?: SendFlags,
   ): boolean {
-    const flags = postFlags(options);
+    const call = this.#arguments(context, memory, offset, length, peer);
+    call[6] = postFlags(options);
     registers().wide[1] = tag;
-    const status = this.#sendTagged(this.#open, context, memory.handle, offset, length, peer, flags);
+    this.#sendTagged();
+    const status = call[0] | 0;
     return status === 0 || this.#answer(status, 'fi_tsend');
   }
 
@@ -194,9 +263,10 @@ export class Endpoint extends FabricObject {
     tag: bigint,
     options?: SendFlags,
   ): boolean {
-    const flags = postFlags(options);
+    const call = this.#injectArguments(memory, offset, length, peer, postFlags(options));
     registers().wide[1] = tag;
-    const status = this.#injectTagged(this.#open, memory.handle, offset, length, peer, flags);
+    this.#injectTagged();
+    const status = call[0] | 0;
     return status === 0 || this.#answer(status, 'fi_tinject');
   }
 
@@ -217,7 +287,9 @@ export class Endpoint extends FabricObject {
     const { wide } = registers();
     wide[1] = tag;
     wide[2] = ignore;
-    const status = this.#recvTagged(this.#open, context, memory.handle, offset, length, peer);
+    const call = this.#arguments(context, memory, offset, length, peer);
+    this.#recvTagged();
+    const status = call[0] | 0;
     return status === 0 || this.#answer(status, 'fi_trecv');
   }
 
@@ -229,7 +301,12 @@ export class Endpoint extends FabricObject {
    * @throws FabricError ERR_FABRIC_UNSUPPORTED where the provider cannot cancel.
    */
   cancel(context: number, kind: 'receive' | 'send' = 'receive'): boolean {
-    const status = addon().cancel(this.#open, context, kind === 'receive' ? 1 : 0);
+    const call = this.#call;
+    call[0] = this.#open;
+    call[1] = context;
+    call[2] = kind === 'receive' ? 1 : 0;
+    addon().cancel();
+    const status = call[0] | 0;
     if (status === -38) throw statusError(-10005, 'fi_cancel');
     return status === 0 || (status === -2 ? false : this.#answer(status, 'fi_cancel'));
   }

@@ -64,7 +64,8 @@ export class Engine {
   readonly sleepBy: 'fd' | 'sread' | 'backoff';
   readonly #onReadable: () => void;
   readonly #key: number;
-  readonly #spin: number;
+  /** How long one call may spin for a completion. */
+  readonly spinMicroseconds: number;
   readonly #liveness: Liveness = { referenced: false };
   #running = true;
 
@@ -73,7 +74,7 @@ export class Engine {
     this.mode = options.mode;
     this.sleepBy = options.sleepBy;
     this.#onReadable = options.onReadable;
-    this.#spin = options.spinMicroseconds;
+    this.spinMicroseconds = options.spinMicroseconds;
     this.#key = queue.handle;
     all.set(this.#key, new WeakRef(this));
     collected.register(this, this.#liveness, this);
@@ -126,7 +127,7 @@ export class Engine {
    * @returns How many completions there are.
    */
   poll(spin = false): number {
-    return this.#running ? this.queue.readWithinBudget(spin ? this.#spin : 0) : 0;
+    return this.#running ? this.queue.readWithinBudget(spin ? this.spinMicroseconds : 0) : 0;
   }
 
   /** @internal Keeps the engine, and who listens to it, from being collected while somebody waits. */
