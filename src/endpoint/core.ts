@@ -104,6 +104,13 @@ export class Core {
     return count;
   }
 
+  /** Settles what a call that reads the queue by the way has found; how many operations. */
+  takeFound(): number {
+    const { count } = this.completions;
+    if (count !== 0) this.#takeIn(count);
+    return count;
+  }
+
   #takeIn(count: number): void {
     const { completions } = this;
     for (let index = 0; index < count; index++) {

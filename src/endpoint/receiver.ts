@@ -9,8 +9,8 @@ import { Discarder } from './discarder.js';
 import { ArrivedMessage, Inbox } from './inbox.js';
 import { Kind, type Operation, type Waiter, settling } from './operation.js';
 import { Peer } from './peer.js';
-import { ReceiveLine } from './receive-line.js';
-import { Lease, copyInto, isLarge } from './slab.js';
+import { ReceiveLine, type WantedReceive } from './receive-line.js';
+import { type Chunk, Lease, copyInto, isLarge } from './slab.js';
 import { nextTurn, spendTurn } from './turn.js';
 import type { Limits, Message, ReceiveOptions, Received } from './types.js';
 
@@ -30,10 +30,7 @@ export class Receiver {
     this.inbox = new Inbox(core, pool, () => {
       this.line.serve();
     });
-    this.line = new ReceiveLine(core, this.inbox, (entry) => {
-      const { kind, buffer, lease, length, from, tag, ignore } = entry;
-      return this.#post(kind, buffer, lease, length, from, tag, ignore);
-    });
+    this.line = new ReceiveLine(core, this.inbox, (wanted) => this.#post(wanted, false));
     this.line.abort = (operation, reason) => {
       this.#abort(operation, reason);
     };
@@ -90,27 +87,23 @@ export class Receiver {
         this.#checkFrom(from);
         checkDeadline(options);
       }
+      const wanted = { kind, buffer, lease, length, from, tag, ignore };
       if (this.line.isEmpty(kind) && (kind !== Kind.Receive || this.inbox.idle)) {
-        const operation = this.#post(kind, buffer, lease, length, from, tag, ignore);
+        const operation = this.#post(wanted, true);
         if (operation !== undefined) return this.#await(operation, options);
       }
-      return this.line.wait({ kind, buffer, lease, length, from, tag, ignore }, options);
+      return this.line.wait(wanted, options);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
-  /** Posts a buffer; undefined where the provider has no room for it. */
-  #post(
-    kind: Kind.Receive | Kind.ReceiveTagged,
-    buffer: Uint8Array | undefined,
-    lease: Lease | undefined,
-    length: number,
-    from: Peer | undefined,
-    tag: bigint,
-    ignore: bigint,
-  ): Operation | undefined {
+  /**
+   * Posts a buffer, and looks at once for its message where `look` is set. Undefined where the provider has no room.
+   */
+  #post(wanted: WantedReceive, look: boolean): Operation | undefined {
     const core = this.#core;
+    const { kind, lease, length, from } = wanted;
     lease?.beginReceive();
     const operation = core.operations.takeReceive();
     if (operation === undefined) {
@@ -118,17 +111,17 @@ export class Receiver {
       return undefined;
     }
     const chunk = lease === undefined ? core.memory.takeReceive(length) : lease.chunk;
-    const room = chunk.room === 0 ? length : chunk.room;
-    const address = from === undefined ? -1 : from.address;
-    const { memory, offset } = chunk;
+    // Before the call: it may find the message already.
+    operation.kind = kind;
+    operation.chunk = chunk;
+    operation.lease = lease;
+    operation.peer = from;
+    operation.length = length;
+    operation.buffer = wanted.buffer;
     let posted = false;
     try {
       if (chunk.slab.failure !== undefined) throw chunk.slab.failure;
-      if (chunk.slab.ready)
-        posted =
-          kind === Kind.Receive
-            ? core.endpoint.recv(memory, offset, room, operation.context, address)
-            : core.endpoint.recvTagged(memory, offset, room, tag, operation.context, ignore, address);
+      posted = chunk.slab.ready && this.#give(wanted, operation.context, chunk, look);
     } finally {
       if (!posted) {
         core.operations.release(operation);
@@ -136,21 +129,28 @@ export class Receiver {
         else lease.end(true);
       }
     }
-    if (!posted) return undefined;
-    operation.kind = kind;
-    operation.chunk = chunk;
-    operation.lease = lease;
-    operation.peer = from;
-    operation.length = length;
-    operation.buffer = buffer;
-    return operation;
+    return posted ? operation : undefined;
+  }
+
+  /** Gives a buffer to the provider. */
+  #give(wanted: WantedReceive, context: number, chunk: Chunk, look: boolean): boolean {
+    const { endpoint, engine } = this.#core;
+    const { memory, offset } = chunk;
+    const room = chunk.room === 0 ? wanted.length : chunk.room;
+    const address = wanted.from === undefined ? -1 : wanted.from.address;
+    if (wanted.kind === Kind.ReceiveTagged)
+      return endpoint.recvTagged(memory, offset, room, wanted.tag, context, wanted.ignore, address);
+    return look
+      ? endpoint.recvThenPoll(engine, memory, offset, room, context, address)
+      : endpoint.recv(memory, offset, room, context, address);
   }
 
   /** Spins for a posted receive, and else gives a promise of it. */
   #await(operation: Operation, options: ReceiveOptions | undefined): Promise<Received> {
     const core = this.#core;
     // What comes first are often completions of sends: on until this one is there, or nothing is.
-    while (core.poll(true) !== 0 && !operation.done);
+    let found = operation.kind === Kind.Receive ? core.takeFound() : core.poll(true);
+    while (found !== 0 && !operation.done) found = core.poll(true);
     if (operation.done) {
       const { result, failure } = operation;
       core.operations.release(operation);
