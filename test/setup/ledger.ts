@@ -25,7 +25,8 @@ const mandatory: readonly (readonly string[])[] = [['shm'], ['net', 'tcp'], ['tc
 function isWholeRun(project: TestProject): boolean {
   const { filenamePattern } = project.vitest as { filenamePattern?: readonly string[] };
   const narrowed = project.globalConfig.testNamePattern !== undefined || (filenamePattern?.length ?? 0) > 0;
-  return !narrowed && process.env.LIBFABRIC_TEST_PARTIAL === undefined;
+  const { LIBFABRIC_TEST_PARTIAL: partial, LIBFABRIC_TEST_PROVIDERS: providers } = process.env;
+  return !narrowed && partial === undefined && providers === undefined;
 }
 
 export function summarize(entries: readonly Entry[]): { lines: string[]; missing: string[] } {
