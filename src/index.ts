@@ -6,13 +6,14 @@
 export { open } from './endpoint/open.js';
 export { explain } from './endpoint/selection.js';
 export { isAvailable, type Availability } from './fi/library.js';
-export { Endpoint, type EndpointMemory } from './endpoint/endpoint.js';
+export { Endpoint, type EndpointEvents, type EndpointMemory } from './endpoint/endpoint.js';
 export { Peer } from './endpoint/peer.js';
 export { Lease } from './endpoint/slab.js';
-export { introduce, introduction } from './endpoint/introduction.js';
+export { introduce, introduction, type Introduction } from './endpoint/introduction.js';
 export { RemoteMemory, type RemoteMemoryJson } from './endpoint/remote-memory.js';
 export { CompletionError, FabricError, type CompletionFailure, type FabricErrorCode } from './fi/errors.js';
 export type {
+  AtomicArray,
   AtomicOperations,
   CandidateExplanation,
   Deadline,
@@ -27,6 +28,7 @@ export type {
   Operations,
   ReceiveOptions,
   Received,
+  RemoteMemoryDescriptor,
   RmaOperations,
   SendOptions,
   TaggedOperations,

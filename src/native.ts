@@ -16,17 +16,38 @@ export interface LoadResult {
 
 /** An fi_info as the addon passes it: numbers and bigints, names are given in fi/info.ts. */
 export interface RawInfo {
+  /** The fi_info itself. */
   native: object;
+  /** (fi_info.caps) */
   caps: bigint;
+  /** (fi_info.mode) */
   mode: bigint;
+  /** (fi_info.addr_format) */
   addressFormat: number;
+  /** (fi_info.src_addr) */
   sourceAddress?: Uint8Array;
+  /** (fi_info.dest_addr) */
   destinationAddress?: Uint8Array;
+  /** (fi_tx_attr) */
   transmit: Record<string, number | bigint>;
+  /** (fi_rx_attr) */
   receive: Record<string, number | bigint>;
+  /** (fi_ep_attr) */
   endpoint: Record<string, number | bigint>;
+  /** (fi_domain_attr) */
   domain: Record<string, number | bigint | string | undefined>;
-  fabric: { name?: string; provider?: string; providerVersion: number; apiVersion: number };
+  /** (fi_fabric_attr) */
+  fabric: {
+    /** (name) */
+    name?: string;
+    /** (prov_name) */
+    provider?: string;
+    /** (prov_version) */
+    providerVersion: number;
+    /** (api_version) */
+    apiVersion: number;
+  };
+  /** (fi_nic) */
   nic?: Record<string, string | number | undefined>;
 }
 

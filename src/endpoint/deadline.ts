@@ -4,6 +4,7 @@ import type { Deadline } from './types.js';
 
 /** An error whose operation may still hold memory: until `released` resolves, the buffer belongs to the NIC. */
 export interface Unreleased {
+  /** Resolves when the provider has let go of the buffer. */
   released: Promise<void>;
 }
 

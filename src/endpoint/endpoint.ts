@@ -40,8 +40,11 @@ export interface EndpointMemory {
   register(buffer: Uint8Array | Memory, access?: bigint): Promise<MemoryRegion>;
 }
 
-interface Events {
+/** Events of an Endpoint, with what listeners get. */
+export interface EndpointEvents {
+  /** The endpoint is closed. */
   close: [];
+  /** A fault that belongs to no operation. */
   error: [Error];
 }
 
@@ -52,18 +55,22 @@ interface Events {
  *
  * Events: 'close'; 'error' for faults that belong to no operation, which become a process warning where nobody listens.
  */
-export class Endpoint extends EventEmitter<Events> implements AsyncDisposable {
+export class Endpoint extends EventEmitter<EndpointEvents> implements AsyncDisposable {
   /** libfabric's name of the provider. */
   readonly provider: string;
   /** Why this provider was chosen, and what refused those before it. */
   readonly why: string;
+  /** libfabric's name of the fabric. */
   readonly fabric: string;
+  /** libfabric's name of the domain: of the NIC, for most providers. */
   readonly domain: string;
   /** What to hand to the other side, by any means: printable text. */
   readonly contact: string;
   /** `fi_getname(3)`: the bare address, for peers in other languages. */
   readonly address: Uint8Array;
+  /** What the provider allows. */
   readonly limits: Limits;
+  /** Memory for messages that are to be sent and received without a copy. */
   readonly memory: EndpointMemory;
   readonly #core: Core;
   /** @internal */
@@ -309,6 +316,7 @@ export class Endpoint extends EventEmitter<Events> implements AsyncDisposable {
     return this.#closing.close(options.timeoutMs);
   }
 
+  /** close(), for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

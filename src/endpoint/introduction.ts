@@ -21,8 +21,16 @@ export function introduce(endpoint: Endpoint, data: Uint8Array = new Uint8Array(
   return message;
 }
 
+/** What a message of introduce() says. */
+export interface Introduction {
+  /** Whom the sender claims to be: for endpoint.peer(). */
+  contact: string;
+  /** What came after it; a view of the message's data. */
+  data: Uint8Array;
+}
+
 /** What introduce() put into a message: the sender's contact and the data; undefined where the message is not of that kind. */
-export function introduction(message: Received): { contact: string; data: Uint8Array } | undefined {
+export function introduction(message: Received): Introduction | undefined {
   const { data } = message;
   const start = MAGIC.length + 2;
   if (data.length < start || MAGIC.some((byte, index) => data[index] !== byte)) return undefined;

@@ -13,6 +13,7 @@ export interface PeerOwner {
  * each dispose takes one count back, the last one closes it.
  */
 export class Peer implements Disposable {
+  /** The other side's contact. */
   readonly contact: string;
   /** @internal fi_addr_t in the endpoint's AddressVector. */
   readonly address: number;
@@ -60,6 +61,7 @@ export class Peer implements Disposable {
     return `Peer ${this.contact}${this.#closed ? ' (closed)' : ''}`;
   }
 
+  /** Takes one count back; the last one closes the peer. */
   [Symbol.dispose](): void {
     if (this.uses > 0) this.uses -= 1;
     if (this.uses === 0) this.close();

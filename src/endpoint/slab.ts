@@ -246,6 +246,7 @@ export class Lease implements Disposable {
     this.data = chunk.bytes.byteLength === bytes ? chunk.bytes : chunk.bytes.subarray(0, bytes);
   }
 
+  /** Bytes. */
   get length(): number {
     return this.data.byteLength;
   }
@@ -296,6 +297,7 @@ export class Lease implements Disposable {
     owner.allocator.release(owner.chunk);
   }
 
+  /** Gives the memory back, once nothing in flight uses it. Idempotent. */
   [Symbol.dispose](): void {
     if (this.#disposed) return;
     this.#disposed = true;

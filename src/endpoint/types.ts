@@ -34,11 +34,17 @@ export interface OpenOptions<F extends readonly Feature[] = readonly Feature[]> 
   /** The longest pause of the engine where no file descriptor can wake it; default 1000. */
   maxSleepMicroseconds?: number;
   /** What messages() keeps posted; default 64 buffers of 65536 bytes. A longer message arrives truncated. */
-  receive?: { buffers?: number; size?: number };
+  receive?: {
+    /** How many; at most 512. */
+    buffers?: number;
+    /** Bytes of each; at most 2^30. */
+    size?: number;
+  };
   /** How long a send may wait for room before it rejects with a TimeoutError; default 30000 ms. */
   sendTimeoutMs?: number;
   /** Bound on open() itself; default 30000 ms. */
   timeoutMs?: number;
+  /** Gives open() up, with the signal's reason. */
   signal?: AbortSignal;
 }
 
@@ -50,6 +56,7 @@ export interface Deadline {
   timeoutMs?: number;
 }
 
+/** Options of a send. */
 export interface SendOptions extends Deadline {
   /** Remote CQ data: a number that arrives with the message, of up to limits.immediateSize bytes. */
   immediate?: bigint;
@@ -60,11 +67,13 @@ export interface SendOptions extends Deadline {
   completion?: 'buffer' | 'transmit' | 'delivery';
 }
 
+/** Options of recv(). */
 export interface ReceiveOptions extends Deadline {
   /** Only from this peer. Needs a provider with FI_DIRECTED_RECV, else ERR_FABRIC_UNSUPPORTED. */
   from?: Peer;
 }
 
+/** Options of recvTagged(). */
 export interface TaggedReceiveOptions extends ReceiveOptions {
   /** Bits of the tag that need not match; default 0. */
   ignore?: number | bigint;
@@ -74,6 +83,7 @@ export interface TaggedReceiveOptions extends ReceiveOptions {
 export interface Received {
   /** Bytes of the message; more than data.length where it was truncated. */
   length: number;
+  /** The bytes that arrived. */
   data: Uint8Array;
   /** The sender, where the provider names it and it is a known peer. */
   from?: Peer;
@@ -88,6 +98,7 @@ export interface Received {
 /** A message of messages() or tryRecv(). Disposing of it gives a borrowed buffer back early; otherwise it does nothing. */
 export interface Message extends Received, Disposable {}
 
+/** Options of messages(). */
 export interface MessagesOptions {
   /** Yield arrays of up to so many messages instead of single ones. */
   batch?: number;
@@ -99,6 +110,7 @@ export interface MessagesOptions {
 
 /** What the provider allows, in bytes unless said otherwise; clamped to Number.MAX_SAFE_INTEGER. */
 export interface Limits {
+  /** The longest message. */
   readonly maxMessageSize: number;
   /** Messages up to this size leave in one step. */
   readonly injectSize: number;
@@ -112,33 +124,45 @@ export interface Limits {
 
 /** Counters since open(), and what is under way now. */
 export interface EndpointStats {
+  /** Messages that the provider took. */
   readonly messagesSent: number;
+  /** Their bytes. */
   readonly bytesSent: number;
+  /** Messages that arrived. */
   readonly messagesReceived: number;
+  /** Their bytes, without what was cut off. */
   readonly bytesReceived: number;
   /** Bytes copied from and to the program's own buffers. */
   readonly bytesCopied: number;
   /** Sends that wait for room. */
   readonly sendsWaiting: number;
+  /** Sends that the provider took and has not completed. */
   readonly sendsInFlight: number;
+  /** Receives that wait for a message, those of messages() among them. */
   readonly receivesPosted: number;
   /** Messages that arrived and nobody has taken yet. */
   readonly messagesHeld: number;
   /** How often the provider had no room (-FI_EAGAIN). */
   readonly timesWithoutRoom: number;
+  /** Messages that were longer than their buffer. */
   readonly truncated: number;
+  /** Operations that failed, and faults that belong to none. */
   readonly errors: number;
   /** Completions read by the engine's thread. */
   readonly threadReads: number;
   /** Spins that found nothing. */
   readonly spinsMissed: number;
+  /** Peers that are open. */
   readonly peers: number;
 }
 
 /** One interface of the machine, as explain() lists it. */
 export interface InterfaceExplanation {
+  /** The system's name of the interface. */
   readonly name: string;
+  /** The address, as text. */
   readonly address: string;
+  /** The kind of address. */
   readonly family: 'IPv4' | 'IPv6';
   /** 'routable' ones are taken by default, the first of them first. */
   readonly kind: 'routable' | 'loopback' | 'link-local';
@@ -150,6 +174,7 @@ export interface CandidateExplanation {
   readonly requested: string;
   /** libfabric's name, such as 'tcp;ofi_rxm'. */
   readonly provider: string;
+  /** 'chosen' by open(); 'available' too, but after the chosen one; 'refused'. */
   readonly status: 'chosen' | 'available' | 'refused';
   /** Why it was chosen, or the hint or condition that refused it. */
   readonly reason: string;
@@ -159,9 +184,20 @@ export interface CandidateExplanation {
 
 /** What open() would choose with the same options, and why. */
 export interface Explanation {
-  readonly libfabric: { version: string; path: string } | undefined;
+  /** The library that is in use. */
+  readonly libfabric:
+    | {
+        /** 'major.minor'. */
+        version: string;
+        /** Its file. */
+        path: string;
+      }
+    | undefined;
+  /** What open() would choose; undefined where it would fail. */
   readonly chosen: CandidateExplanation | undefined;
+  /** All that were asked, in order. */
   readonly candidates: readonly CandidateExplanation[];
+  /** The addresses of the machine. */
   readonly interfaces: readonly InterfaceExplanation[];
   /** All of it in words, a line each. */
   toString(): string;
@@ -186,8 +222,11 @@ export interface TaggedOperations {
 
 /** Memory of another process that this one may read or write, where the endpoint has 'rma'. */
 export interface RemoteMemoryDescriptor {
+  /** What the other side names the memory by (fi_mr_key). */
   readonly key: bigint;
+  /** Where it starts: a virtual address, or 0, as the provider wants it. */
   readonly address: bigint;
+  /** Its bytes. */
   readonly length: number;
 }
 
@@ -204,7 +243,9 @@ export interface RmaOperations {
   ): Promise<void>;
 }
 
-type AtomicArray = Int32Array | Uint32Array | BigInt64Array | BigUint64Array | Float32Array | Float64Array;
+/** What atomics work on. */
+export type AtomicArray =
+  Int32Array | Uint32Array | BigInt64Array | BigUint64Array | Float32Array | Float64Array;
 
 /** Methods that 'atomic' adds. Not there yet: open() refuses the feature with ERR_FABRIC_UNSUPPORTED. */
 export interface AtomicOperations {

@@ -8,6 +8,7 @@ import { enumName, enumValue } from './names.js';
 import { FabricObject, opened } from './object.js';
 import { registers } from './registers.js';
 
+/** Options of CompletionQueue.open(). */
 export interface CompletionQueueOptions {
   /**
    * How many operations may be in flight on the queue; a power of two; default 1024. Contexts are the whole numbers

@@ -7,6 +7,7 @@ import { FabricObject, opened } from './object.js';
 
 /** A domain: one NIC, or one software device, opened (fi_domain(3)). */
 export class Domain extends FabricObject {
+  /** What it was opened with. */
   readonly info: Info;
 
   private constructor(handle: number, fabric: Fabric, info: Info) {

@@ -47,6 +47,7 @@ function postFlags(options: SendFlags | undefined): number {
  * which belong to the provider until then.
  */
 export class Endpoint extends FabricObject {
+  /** What it was opened with. */
   readonly info: Info;
   readonly #open: number;
   // The addon's exports are too many for V8 to look one up quickly: the calls of the hot path are kept at hand.
@@ -110,7 +111,14 @@ export class Endpoint extends FabricObject {
   }
 
   /** Which groups of calls the provider has: a missing one is refused with ERR_FABRIC_UNSUPPORTED. */
-  get calls(): { messages: boolean; tagged: boolean; cancel: boolean } {
+  get calls(): {
+    /** Messages (fi_msg(3)). */
+    messages: boolean;
+    /** Tagged messages (fi_tagged(3)). */
+    tagged: boolean;
+    /** fi_cancel(3). */
+    cancel: boolean;
+  } {
     const bits = check(addon().endpointCalls(this.handle), 'endpoint');
     return { messages: (bits & 1) !== 0, tagged: (bits & 2) !== 0, cancel: (bits & 4) !== 0 };
   }

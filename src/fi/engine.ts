@@ -8,6 +8,7 @@ import { addon } from './library.js';
 /** Who reads the queue: both (auto), JavaScript's thread only (inline), the engine's thread only (thread). */
 export type ProgressMode = 'auto' | 'inline' | 'thread';
 
+/** Options of Engine.start(). */
 export interface EngineOptions {
   /** Default 'auto'. */
   mode?: ProgressMode;
@@ -59,8 +60,11 @@ function wake(): void {
 
 /** A running progress engine of one CompletionQueue. */
 export class Engine {
+  /** The queue that it reads. */
   readonly queue: CompletionQueue;
+  /** Who reads. */
   readonly mode: ProgressMode;
+  /** How a sleeper is woken. */
   readonly sleepBy: 'fd' | 'sread' | 'backoff';
   readonly #onReadable: () => void;
   readonly #key: number;
@@ -149,7 +153,12 @@ export class Engine {
   }
 
   /** Completions read by the engine's thread, and spins that found nothing. */
-  get counters(): { threadReads: number; spinsMissed: number } {
+  get counters(): {
+    /** Completions read by the engine's thread. */
+    threadReads: number;
+    /** Spins that found nothing. */
+    spinsMissed: number;
+  } {
     const counters = this.#running ? addon().engineCounters(this.queue.handle) : undefined;
     return counters ?? { threadReads: 0, spinsMissed: 0 };
   }

@@ -15,6 +15,7 @@ export type FabricErrorCode =
 
 /** A call into libfabric that failed, or that this package refused to make. */
 export class FabricError extends Error {
+  /** 'FabricError', or 'CompletionError'. */
   override readonly name: string = 'FabricError';
   /** A stable code: the C name of the fi_errno, or one of ERR_FABRIC_*. */
   readonly code: FabricErrorCode;
@@ -33,17 +34,25 @@ export class FabricError extends Error {
 
 /** What a failed completion says (fi_cq_readerr(3)). */
 export interface CompletionFailure {
+  /** The positive fi_errno. */
   errno: number;
+  /** The provider's own error number. */
   providerErrno: number;
+  /** The provider's own words. */
   providerMessage: string;
+  /** What failed, such as 'send'. */
   operation: string;
+  /** The contact of the other side, where it is known. */
   peer?: string | undefined;
+  /** Bytes of the operation. */
   length: number;
+  /** The tag of a tagged operation. */
   tag?: bigint | undefined;
 }
 
 /** An operation that was accepted and then failed: the error entry of its completion (fi_cq_readerr(3)). */
 export class CompletionError extends FabricError {
+  /** 'CompletionError'. */
   override readonly name = 'CompletionError';
   /** The provider's own error number (fi_cq_err_entry.prov_errno). */
   readonly providerErrno: number;
@@ -55,6 +64,7 @@ export class CompletionError extends FabricError {
   readonly peer: string | undefined;
   /** Bytes of the operation. */
   readonly length: number;
+  /** The tag of a tagged operation. */
   readonly tag: bigint | undefined;
 
   constructor(failure: CompletionFailure) {

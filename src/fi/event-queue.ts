@@ -10,7 +10,9 @@ export interface FabricEvent {
   readonly event: number | undefined;
   /** A positive fi_errno; 0 where nothing failed. */
   readonly error: number;
+  /** The provider's own error number. */
   readonly providerError: number;
+  /** The provider's own words for an error. */
   readonly text: string;
 }
 

@@ -13,6 +13,7 @@ export function nativeInfo(info: Info): object {
 
 /** A fabric: what can reach one another through one provider (fi_fabric(3)). */
 export class Fabric extends FabricObject {
+  /** What it was opened with. */
   readonly info: Info;
 
   private constructor(handle: number, info: Info) {

@@ -6,9 +6,9 @@
 export * from './constants.js';
 export { errnoName } from './errno.js';
 export { CompletionError, FabricError, type CompletionFailure, type FabricErrorCode } from './errors.js';
-export { isAvailable, libraryVersion, type Availability } from './library.js';
+export { isAvailable, libraryVersion, type Availability, type LibraryVersion } from './library.js';
 export { enumName, flagBits, flagNames, type EnumKind, type FlagKind, type Flags } from './names.js';
-export { getInfo, type GetInfoTarget, type Hints, type Info, type Nic } from './info.js';
+export { getInfo, type GetInfoTarget, type Hints, type Info, type Nic, type RawInfo } from './info.js';
 export { FabricObject } from './object.js';
 export { Fabric } from './fabric.js';
 export { Domain } from './domain.js';

@@ -5,6 +5,8 @@ import { type Flags, enumName, enumValue, flagBits, flagNames } from './names.js
 import { FI_ENODATA } from './errno.js';
 import type { RawInfo } from '../native.js';
 
+export type { RawInfo };
+
 /** What to ask fi_getinfo(3) for. Every member is optional; what is left out, the provider chooses. */
 export interface Hints {
   /** Name of the provider, such as 'efa' or 'tcp;ofi_rxm' (fi_fabric_attr.prov_name). Core providers match layered ones too. */
@@ -13,38 +15,62 @@ export interface Hints {
   fabricName?: string;
   /** Name of the domain, usually of one NIC (fi_domain_attr.name). */
   domainName?: string;
+  /** Capabilities that the program needs (fi_info.caps). */
   caps?: Flags;
   /** Modes that the program can work with. */
   mode?: Flags;
+  /** A C name or number, such as 'FI_SOCKADDR_IN' (fi_info.addr_format). */
   addressFormat?: number | string;
+  /** A C name or number, such as 'FI_EP_RDM' (fi_ep_attr.type). */
   endpointType?: number | string;
+  /** A number of enum fi_proto (fi_ep_attr.protocol). */
   protocol?: number;
   /** Bytes (fi_ep_attr.max_msg_size). */
   maxMessageSize?: number;
+  /** Bits of the tag that the program needs (fi_ep_attr.mem_tag_format). */
   tagFormat?: bigint;
   /** Memory registration modes that the program can work with (fi_domain_attr.mr_mode). */
   memoryMode?: Flags;
+  /** A C name or number, such as 'FI_THREAD_SAFE' (fi_domain_attr.threading). */
   threading?: number | string;
+  /** A C name or number, such as 'FI_PROGRESS_AUTO' (fi_domain_attr.control_progress). */
   controlProgress?: number | string;
+  /** A C name or number (fi_domain_attr.data_progress). */
   dataProgress?: number | string;
+  /** A C name or number, such as 'FI_RM_ENABLED' (fi_domain_attr.resource_mgmt). */
   resourceManagement?: number | string;
+  /** A C name or number, such as 'FI_AV_TABLE' (fi_domain_attr.av_type). */
   addressVectorType?: number | string;
   /** Bytes of remote CQ data (fi_domain_attr.cq_data_size). */
   immediateSize?: number;
+  /** What sending needs (fi_tx_attr). */
   transmit?: {
+    /** Such as ['FI_ORDER_SAS'] (msg_order). */
     messageOrder?: Flags;
+    /** (comp_order) */
     completionOrder?: Flags;
+    /** Flags of every send (op_flags). */
     flags?: Flags;
+    /** Operations (size). */
     size?: number;
+    /** Bytes (inject_size). */
     injectSize?: number;
+    /** Buffers of one operation (iov_limit). */
     iovLimit?: number;
+    /** Remote buffers of one operation (rma_iov_limit). */
     rmaIovLimit?: number;
   };
+  /** What receiving needs (fi_rx_attr). */
   receive?: {
+    /** Such as ['FI_ORDER_SAS'] (msg_order). */
     messageOrder?: Flags;
+    /** (comp_order) */
     completionOrder?: Flags;
+    /** Flags of every receive (op_flags). */
     flags?: Flags;
+    /** Operations (size). */
     size?: number;
+    /** Buffers of one operation (iov_limit). */
     iovLimit?: number;
   };
 }
@@ -53,6 +79,7 @@ export interface Hints {
 export interface GetInfoTarget {
   /** A host name or address. */
   node?: string;
+  /** A port, or the name of a service. */
   service?: string | number;
   /** FI_SOURCE: node and service are the local address. */
   flags?: bigint;
@@ -60,42 +87,71 @@ export interface GetInfoTarget {
 
 /** One fi_info: sizes in bytes, flags as C names; the numbers are under `raw`. */
 export interface Info {
+  /** (fi_fabric_attr.prov_name) */
   readonly provider: string;
   /** 'major.minor' of the provider. */
   readonly providerVersion: string;
+  /** (fi_fabric_attr.name) */
   readonly fabricName: string;
+  /** (fi_domain_attr.name) */
   readonly domainName: string;
+  /** (fi_ep_attr.type) */
   readonly endpointType: string;
+  /** (fi_info.addr_format) */
   readonly addressFormat: string;
+  /** (fi_info.caps) */
   readonly caps: readonly string[];
+  /** What the provider demands of the program (fi_info.mode). */
   readonly mode: readonly string[];
+  /** (fi_domain_attr.mr_mode) */
   readonly memoryMode: readonly string[];
+  /** (fi_domain_attr.threading) */
   readonly threading: string;
+  /** (fi_domain_attr.control_progress) */
   readonly controlProgress: string;
+  /** (fi_domain_attr.data_progress) */
   readonly dataProgress: string;
+  /** (fi_domain_attr.resource_mgmt) */
   readonly resourceManagement: string;
+  /** (fi_domain_attr.av_type) */
   readonly addressVectorType: string;
+  /** (fi_ep_attr.max_msg_size) */
   readonly maxMessageSize: number;
+  /** (fi_tx_attr.inject_size) */
   readonly injectSize: number;
   /** Bytes of remote CQ data. */
   readonly immediateSize: number;
+  /** (fi_domain_attr.mr_key_size) */
   readonly memoryKeySize: number;
+  /** (fi_tx_attr) */
   readonly transmit: {
+    /** Operations. */
     readonly size: number;
+    /** Buffers of one operation. */
     readonly iovLimit: number;
+    /** Remote buffers of one operation. */
     readonly rmaIovLimit: number;
+    /** (msg_order) */
     readonly messageOrder: readonly string[];
+    /** (op_flags) */
     readonly flags: readonly string[];
   };
+  /** (fi_rx_attr) */
   readonly receive: {
+    /** Operations. */
     readonly size: number;
+    /** Buffers of one operation. */
     readonly iovLimit: number;
+    /** (msg_order) */
     readonly messageOrder: readonly string[];
+    /** (op_flags) */
     readonly flags: readonly string[];
   };
   /** The local address, where the provider names it before an endpoint is open. */
   readonly sourceAddress: Uint8Array | undefined;
+  /** The address of the node that was asked for. */
   readonly destinationAddress: Uint8Array | undefined;
+  /** The network card, where there is one and the provider tells. */
   readonly nic: Nic | undefined;
   /** Every number that fi_info holds. */
   readonly raw: RawInfo;
@@ -103,16 +159,25 @@ export interface Info {
 
 /** The network card behind an Info (fi_nic(3)). */
 export interface Nic {
+  /** (fi_device_attr.name) */
   readonly device?: string;
+  /** (fi_device_attr.device_id) */
   readonly deviceId?: string;
+  /** (fi_device_attr.vendor_id) */
   readonly vendorId?: string;
+  /** (fi_device_attr.driver) */
   readonly driver?: string;
+  /** (fi_device_attr.firmware) */
   readonly firmware?: string;
   /** Such as '0000:00:06.0'. */
   readonly pciAddress?: string;
+  /** Bytes (fi_link_attr.mtu). */
   readonly mtu?: number;
+  /** (fi_link_attr.speed) */
   readonly speedBitsPerSecond?: number;
+  /** A C name, such as 'FI_LINK_UP' (fi_link_attr.state). */
   readonly linkState?: string;
+  /** (fi_link_attr.network_type) */
   readonly networkType?: string;
 }
 

@@ -4,7 +4,22 @@ import { unavailableError } from './errors.js';
 
 /** Where libfabric was found, or why it was not and what to do. */
 export type Availability =
-  { available: true; version: string; path: string } | { available: false; reason: string; remedy: string };
+  | {
+      /** libfabric is there. */
+      available: true;
+      /** 'major.minor' of libfabric. */
+      version: string;
+      /** Its file. */
+      path: string;
+    }
+  | {
+      /** It cannot be used. */
+      available: false;
+      /** What is missing, and where it was looked for. */
+      reason: string;
+      /** What to install or to do. */
+      remedy: string;
+    };
 
 const installRemedy =
   'Install libfabric: `apt-get install libfabric1` (Debian, Ubuntu), `dnf install libfabric` (Fedora, Amazon Linux), ' +
@@ -56,13 +71,20 @@ export function addon(): Addon {
   throw found.available ? unavailableError('libfabric', '') : unavailableError(found.reason, found.remedy);
 }
 
-/** The version of the loaded libfabric, and the API version that is asked for, as numbers (FI_VERSION). */
-export function libraryVersion(): {
+/** The libfabric in use. Versions are numbers as FI_VERSION() makes them: `major << 16 | minor`. */
+export interface LibraryVersion {
+  /** Of the library (fi_version(3)). */
   version: number;
+  /** Which the library is asked for: the lower of its own and the newest that this package declares. */
   apiVersion: number;
+  /** The library's file. */
   path: string;
+  /** Files of other copies of libfabric in this process. */
   otherCopies: readonly string[];
-} {
+}
+
+/** The version of the loaded libfabric, and the API version that is asked for. */
+export function libraryVersion(): LibraryVersion {
   addon();
   const loaded = loadAddon();
   if (loaded.addon === undefined) throw unavailableError(loaded.problem, buildRemedy);

@@ -31,6 +31,7 @@ function accessBits(access: Access): bigint {
 
 /** A registration of a Memory with a Domain (fi_mr(3)). Operations on the memory use its descriptor by themselves. */
 export class MemoryRegion extends FabricObject {
+  /** What is registered. */
   readonly memory: Memory;
   /** `fi_mr_key(3)`: what a peer names this memory by. */
   readonly key: bigint;

@@ -56,6 +56,7 @@ export class Memory implements Disposable {
     return new Memory(handle, buffer);
   }
 
+  /** Bytes that JavaScript sees. */
   get length(): number {
     return this.bytes.byteLength;
   }
@@ -86,6 +87,7 @@ export class Memory implements Disposable {
     collected.unregister(this);
   }
 
+  /** free(), for `using`. */
   [Symbol.dispose](): void {
     this.free();
   }

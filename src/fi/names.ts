@@ -103,8 +103,9 @@ const flagTables = {
   mode: modeTable,
   memoryMode: memoryModeTable,
   order: orderTable,
-} as const;
-export type FlagKind = keyof typeof flagTables;
+} as const satisfies Record<FlagKind, Table>;
+/** Sets of flags that have names. */
+export type FlagKind = 'caps' | 'operation' | 'mode' | 'memoryMode' | 'order';
 
 /** The names of the flags that are set; a bit without a name is given as a hexadecimal number. */
 export function flagNames(kind: FlagKind, flags: bigint): string[] {
@@ -183,8 +184,17 @@ const enumTables = {
     'FI_ADDR_UCX',
   ],
   linkState: ['FI_LINK_UNKNOWN', 'FI_LINK_DOWN', 'FI_LINK_UP'],
-} as const;
-export type EnumKind = keyof typeof enumTables;
+} as const satisfies Record<EnumKind, readonly string[]>;
+/** Enumerations that have names. */
+export type EnumKind =
+  | 'endpointType'
+  | 'threading'
+  | 'progress'
+  | 'resourceManagement'
+  | 'addressVectorType'
+  | 'waitObject'
+  | 'addressFormat'
+  | 'linkState';
 
 /** The C name of an enumeration's value; its number as text where it has none. */
 export function enumName(kind: EnumKind, value: number): string {

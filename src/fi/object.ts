@@ -96,6 +96,7 @@ export abstract class FabricObject implements AsyncDisposable {
     for (const parent of this.#parents) parent.abandon();
   }
 
+  /** close(), for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

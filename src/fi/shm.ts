@@ -9,6 +9,7 @@ let count = 0;
 
 /** A name for an shm endpoint that is to be opened: give it as the node, with FI_SOURCE, to getInfo(). */
 export class SharedMemoryName {
+  /** The name: of the endpoint, and of its file. */
   readonly name: string;
   #lock: number;
 
