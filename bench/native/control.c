@@ -77,7 +77,7 @@ void control_check_options(int fd, const struct options* options) {
   char mine[256] = "", theirs[256];
   snprintf(mine, sizeof mine, "%s %s %zu %llu %llu %u %d %d %d", options->provider, test_name(options->test),
            options->size, (unsigned long long)options->iterations, (unsigned long long)options->warm_up,
-           options->window, options->operation, options->wait_fd, options->tagged);
+           options->window, options->operation, options->wait, options->tagged);
   control_write(fd, mine, sizeof mine);
   control_read(fd, theirs, sizeof theirs);
   theirs[sizeof theirs - 1] = 0;

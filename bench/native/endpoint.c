@@ -59,13 +59,20 @@ static struct fi_info* get_info(const struct options* options) {
 }
 
 static void open_queues(struct endpoint* endpoint) {
+  static const enum fi_wait_obj wait_objects[] = {FI_WAIT_NONE, FI_WAIT_FD, FI_WAIT_SET};
   struct fi_eq_attr eq_attr = {.size = EVENTS, .wait_obj = FI_WAIT_NONE};
   check(fi_eq_open(endpoint->fabric, &eq_attr, &endpoint->eq, NULL), "fi_eq_open");
   struct fi_cq_attr cq_attr = {.size = 2 * (endpoint->tx_slots + endpoint->rx_slots),
                                .format = FI_CQ_FORMAT_TAGGED,
-                               .wait_obj = endpoint->wait_fd ? FI_WAIT_FD : FI_WAIT_NONE};
+                               .wait_obj = wait_objects[endpoint->wait]};
+  if (endpoint->wait == WAIT_SET) {
+    struct fi_wait_attr wait_attr = {.wait_obj = FI_WAIT_FD};
+    check(fi_wait_open(endpoint->fabric, &wait_attr, &endpoint->wait_set), "fi_wait_open");
+    cq_attr.wait_set = endpoint->wait_set;
+  }
   check(fi_cq_open(endpoint->domain, &cq_attr, &endpoint->cq, NULL), "fi_cq_open");
-  if (endpoint->wait_fd) check(fi_control(&endpoint->cq->fid, FI_GETWAIT, &endpoint->fd), "FI_GETWAIT");
+  struct fid* waited_on = endpoint->wait_set ? &endpoint->wait_set->fid : &endpoint->cq->fid;
+  if (endpoint->wait != WAIT_SPIN) check(fi_control(waited_on, FI_GETWAIT, &endpoint->fd), "FI_GETWAIT");
   struct fi_av_attr av_attr = {.type = FI_AV_TABLE, .count = 1};
   check(fi_av_open(endpoint->domain, &av_attr, &endpoint->av, NULL), "fi_av_open");
 }
@@ -94,7 +101,7 @@ void endpoint_open(struct endpoint* endpoint, const struct options* options, uin
                                 .rx_slots = rx_slots,
                                 .size = options->size,
                                 .tagged = options->tagged,
-                                .wait_fd = options->wait_fd,
+                                .wait = options->wait,
                                 .fd = -1};
   endpoint->info = get_info(options);
   struct fi_info* info = endpoint->info;
@@ -138,6 +145,7 @@ void endpoint_close(struct endpoint* endpoint) {
   close_fid(&endpoint->ep->fid, "fi_close(endpoint)");
   if (endpoint->mr) close_fid(&endpoint->mr->fid, "fi_close(mr)");
   close_fid(&endpoint->cq->fid, "fi_close(cq)");
+  if (endpoint->wait_set) close_fid(&endpoint->wait_set->fid, "fi_close(wait set)");
   close_fid(&endpoint->av->fid, "fi_close(av)");
   close_fid(&endpoint->eq->fid, "fi_close(eq)");
   close_fid(&endpoint->domain->fid, "fi_close(domain)");
@@ -155,11 +163,21 @@ void endpoint_fail_read(struct endpoint* endpoint, ssize_t status) {
        fi_cq_strerror(endpoint->cq, error.prov_errno, error.err_data, text, sizeof text));
 }
 
-void endpoint_sleep(struct endpoint* endpoint) {
+static bool may_sleep(struct endpoint* endpoint) {
+  if (endpoint->wait_set) {
+    // Without time it answers a timeout where there is nothing to read, and clears old signals by it.
+    int status = fi_wait(endpoint->wait_set, 0);
+    if (status != -FI_ETIMEDOUT) check(status, "fi_wait");
+    return status == -FI_ETIMEDOUT;
+  }
   struct fid* fids[] = {&endpoint->cq->fid};
   int status = fi_trywait(endpoint->fabric, fids, 1);
-  if (status == -FI_EAGAIN) return;
-  check(status, "fi_trywait");
+  if (status != -FI_EAGAIN) check(status, "fi_trywait");
+  return status == 0;
+}
+
+void endpoint_sleep(struct endpoint* endpoint) {
+  if (!may_sleep(endpoint)) return;
   struct pollfd poll_fd = {.fd = endpoint->fd, .events = POLLIN};
   if (poll(&poll_fd, 1, -1) < 0 && errno != EINTR) fail("poll: %s", strerror(errno));
 }

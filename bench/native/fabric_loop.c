@@ -5,7 +5,7 @@
 //   fabric_loop client latency -p shm --port N        prints one line of JSON
 //
 // options.c lists the options; both sides are given the same ones. Spinning reads the completion queue
-// without pause; `--wait fd` sleeps in poll(2) on the queue's fd. The one who receives a stream (rate,
+// without pause; `--wait fd` and `--wait set` sleep in poll(2). The one who receives a stream (rate,
 // bandwidth) is the server: it measures, prints its line, and the client prints the same figures with its own
 // CPU time.
 

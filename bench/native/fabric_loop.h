@@ -20,6 +20,7 @@
 
 enum test { TEST_LATENCY, TEST_RATE, TEST_BANDWIDTH };
 enum operation { OPERATION_AUTO, OPERATION_SEND, OPERATION_INJECT };
+enum wait { WAIT_SPIN, WAIT_FD, WAIT_SET };
 
 // Both processes must be given the same ones; the server checks that.
 struct options {
@@ -32,7 +33,7 @@ struct options {
   uint64_t warm_up;
   uint32_t window;
   enum operation operation;
-  bool wait_fd;
+  enum wait wait;
   bool tagged;
   int cpu;
   int port;
@@ -46,6 +47,7 @@ struct endpoint {
   struct fid_fabric* fabric;
   struct fid_domain* domain;
   struct fid_eq* eq;
+  struct fid_wait* wait_set;
   struct fid_cq* cq;
   struct fid_av* av;
   struct fid_ep* ep;
@@ -59,7 +61,7 @@ struct endpoint {
   char* memory;
   struct fi_context2* contexts;
   bool tagged;
-  bool wait_fd;
+  enum wait wait;
   int fd;
 };
 
@@ -79,6 +81,7 @@ struct report {
 struct options options_parse(int argc, char** argv);
 const char* test_name(enum test test);
 const char* operation_name(enum operation operation);
+const char* wait_name(enum wait wait);
 
 // report.c
 noreturn void fail(const char* format, ...) __attribute__((format(printf, 1, 2)));
@@ -105,7 +108,7 @@ void endpoint_open(struct endpoint* endpoint, const struct options* options, uin
 void endpoint_connect(struct endpoint* endpoint, int control);
 void endpoint_close(struct endpoint* endpoint);
 noreturn void endpoint_fail_read(struct endpoint* endpoint, ssize_t status);
-// Sleeps in poll(2) until the queue's fd is readable, unless fi_trywait says that there is work already.
+// Sleeps in poll(2) until the fd is readable, unless libfabric says that there is work already.
 void endpoint_sleep(struct endpoint* endpoint);
 
 // latency.c, stream.c

@@ -54,9 +54,9 @@ static void send_message(struct pingpong* pingpong) {
 }
 
 static void await_message(struct pingpong* pingpong) {
-  bool wait_fd = pingpong->endpoint.wait_fd;
+  bool sleeps = pingpong->endpoint.wait != WAIT_SPIN;
   while (!pingpong->received) {
-    if (!progress(pingpong) && wait_fd) endpoint_sleep(&pingpong->endpoint);
+    if (!progress(pingpong) && sleeps) endpoint_sleep(&pingpong->endpoint);
   }
   pingpong->received = false;
 }

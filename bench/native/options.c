@@ -13,7 +13,9 @@ static const char usage[] =
     "  -n, --iterations N    round trips or messages measured (latency 20000, rate 1000000, bandwidth 2000)\n"
     "  -w, --warm-up N       of the same, before (latency 1000, rate 10000, bandwidth 100)\n"
     "  -W, --window N        sends and receives outstanding (rate 64, bandwidth 16)\n"
-    "      --wait spin|fd    read the queue without pause, or sleep in poll(2) on its fd (spin)\n"
+    "      --wait spin|fd|set   read the queue without pause, or sleep in poll(2) on its fd, or on a wait "
+    "set's:\n"
+    "                        net 1.17's own fd stays readable for ever after its first event (spin)\n"
     "      --send auto|send|inject   which call the latency test uses (auto: tries both, takes the faster)\n"
     "      --tagged          FI_TAGGED and its calls instead of FI_MSG\n"
     "      --cpu N           pin to this CPU\n"
@@ -35,6 +37,10 @@ const char* operation_name(enum operation operation) {
   static const char* const names[] = {"auto", "send", "inject"};
   return names[operation];
 }
+
+static const char* const wait_names[] = {"spin", "fd", "set"};
+
+const char* wait_name(enum wait wait) { return wait_names[wait]; }
 
 static uint64_t parse_number(const char* text, uint64_t minimum, uint64_t maximum) {
   char* end;
@@ -81,7 +87,6 @@ static void options_validate(const struct options* options) {
 }
 
 struct options options_parse(int argc, char** argv) {
-  static const char* const waits[] = {"spin", "fd"};
   static const char* const operations[] = {"auto", "send", "inject"};
   enum { WAIT = 256, SEND, TAGGED, CPU, PORT, NODE, TIMEOUT };
   static const struct option long_options[] = {{"provider", required_argument, NULL, 'p'},
@@ -107,7 +112,7 @@ struct options options_parse(int argc, char** argv) {
       case 'n': options.iterations = parse_number(optarg, 1, 1u << 30); break;
       case 'w': options.warm_up = parse_number(optarg, 1, 1u << 30); break;
       case 'W': options.window = (uint32_t)parse_number(optarg, 1, 4096); break;
-      case WAIT: options.wait_fd = parse_name(optarg, waits, 2) == 1; break;
+      case WAIT: options.wait = (enum wait)parse_name(optarg, wait_names, 3); break;
       case SEND: options.operation = (enum operation)parse_name(optarg, operations, 3); break;
       case TAGGED: options.tagged = true; break;
       case CPU: options.cpu = (int)parse_number(optarg, 0, 1023); break;

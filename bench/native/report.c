@@ -64,7 +64,7 @@ void report_print(const struct options* options, const struct report* report) {
   print_figure("cpuSeconds", report->cpu_seconds, 6);
   print_figure("peerCpuSeconds", report->peer_cpu_seconds, 6);
   printf(",\"role\":\"%s\",\"wait\":\"%s\",\"operation\":\"%s\",\"window\":%u,\"libfabric\":\"%u.%u\"}\n",
-         options->is_server ? "server" : "client", options->wait_fd ? "fd" : "spin",
+         options->is_server ? "server" : "client", wait_name(options->wait),
          operation_name(report->operation), options->test == TEST_LATENCY ? 1 : options->window,
          FI_MAJOR(version), FI_MINOR(version));
   fflush(stdout);

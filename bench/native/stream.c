@@ -22,7 +22,7 @@ static uint32_t reap(struct sender* sender) {
 static void send_messages(struct sender* sender, uint64_t count) {
   for (uint64_t i = 0; i < count; i++) {
     while (!sender->free_count) {
-      if (!reap(sender) && sender->endpoint.wait_fd) endpoint_sleep(&sender->endpoint);
+      if (!reap(sender) && sender->endpoint.wait != WAIT_SPIN) endpoint_sleep(&sender->endpoint);
     }
     uint32_t slot = sender->free_slots[--sender->free_count];
     // No sleep here: room comes from the other side's progress, which no fd of ours announces.
@@ -54,7 +54,7 @@ static void receive_messages(struct endpoint* endpoint, uint64_t count) {
   struct fi_cq_tagged_entry entries[READ_BATCH];
   while (count) {
     uint32_t read = endpoint_read(endpoint, entries, READ_BATCH);
-    if (!read && endpoint->wait_fd) endpoint_sleep(endpoint);
+    if (!read && endpoint->wait != WAIT_SPIN) endpoint_sleep(endpoint);
     for (uint32_t i = 0; i < read; i++) {
       // Room is certain: the receive that completed has left it.
       check(post_receive(endpoint, completion_slot(endpoint, &entries[i])), "fi_recv");
