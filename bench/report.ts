@@ -110,7 +110,7 @@ export function reportRow(row: Row, outcomes: ReadonlyMap<Measure, Outcome>): Re
     statistic: counts ? 'count' : row.statistic,
     oursMean: ours.median('mean'),
     cMean: c.median('mean'),
-    peerMean: peer.median('mean'),
+    peerMean: counts ? null : peer.median('mean'),
     runs: Math.max(ours.samples.length, c.samples.length),
     goals: row.goals.map(({ text, isMet }) => ({ goal: text, met: isMet(figures) })),
     note: notes.join(', '),
