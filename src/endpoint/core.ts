@@ -69,6 +69,8 @@ export class Core {
   listener!: Listener;
   /** 'closing': no new operations; sends drain. */
   state: 'open' | 'closing' | 'closed' = 'open';
+  /** Sends that wait for room: who reads completions then tells them. */
+  sendsWaiting = 0;
   /** Promises and iterators of the program's that wait for something. */
   #waiting = 0;
 

@@ -43,6 +43,8 @@ export function settling<T>(waiter: Waiter<T>, cleanUp: () => void): Waiter<T> {
 /** An operation in flight. */
 export class Operation {
   readonly context: number;
+  /** A small receive buffer of its own, so that the plainest receives need not take and release one. */
+  home: Chunk | undefined;
   kind = Kind.Free;
   chunk: Chunk | undefined;
   lease: Lease | undefined;
@@ -122,6 +124,14 @@ export class OperationTable {
     operation.reset();
     const { context } = operation;
     (context < this.capacity / 2 ? this.#freeSends : this.#freeReceives).push(context);
+  }
+
+  /** As release(), of a receive that was plain and is done. */
+  releasePlain(operation: Operation): void {
+    operation.kind = Kind.Free;
+    operation.chunk = undefined;
+    operation.buffer = undefined;
+    this.#freeReceives.push(operation.context);
   }
 
   get sendsInFlight(): number {

@@ -10,9 +10,14 @@ import { ArrivedMessage, Inbox } from './inbox.js';
 import { Kind, type Operation, type Waiter, settling } from './operation.js';
 import { Peer } from './peer.js';
 import { ReceiveLine, type WantedReceive } from './receive-line.js';
-import { type Chunk, Lease, copyInto, isLarge } from './slab.js';
-import { nextTurn, spendTurn } from './turn.js';
+import { type Chunk, Lease, SMALLEST_RECEIVE, copyInto, isLarge } from './slab.js';
+import { spendTurn, untilNextTurn } from './turn.js';
 import type { Limits, Message, ReceiveOptions, Received } from './types.js';
+
+function anyMessage(buffer: Uint8Array): WantedReceive {
+  const { length } = buffer;
+  return { kind: Kind.Receive, buffer, lease: undefined, length, from: undefined, tag: 0n, ignore: 0n };
+}
 
 export class Receiver {
   readonly #core: Core;
@@ -21,12 +26,15 @@ export class Receiver {
   readonly inbox: Inbox;
   readonly line: ReceiveLine;
   #trying = false;
+  /** The longest buffer of a plain receive; -1: none are, where memory must be registered. */
+  readonly #plainBytes: number;
   #discarder: Discarder | undefined;
 
   constructor(core: Core, owner: object, limits: Limits, pool: { buffers: number; size: number }) {
     this.#core = core;
     this.#owner = owner;
     this.#limits = limits;
+    this.#plainBytes = core.memory.overflows ? SMALLEST_RECEIVE : -1;
     this.inbox = new Inbox(core, pool, () => {
       this.line.serve();
     });
@@ -79,6 +87,14 @@ export class Receiver {
     const core = this.#core;
     try {
       core.requireOpen();
+      if (
+        options === undefined &&
+        kind === Kind.Receive &&
+        into instanceof Uint8Array &&
+        into.length <= this.#plainBytes &&
+        this.#isDirect()
+      )
+        return this.#recvInto(checkBytes('into', into));
       const length = this.#checkInto(into);
       const buffer = into instanceof Uint8Array ? into : undefined;
       const lease = into instanceof Lease ? into : undefined;
@@ -88,7 +104,7 @@ export class Receiver {
         checkDeadline(options);
       }
       const wanted = { kind, buffer, lease, length, from, tag, ignore };
-      if (this.line.isEmpty(kind) && (kind !== Kind.Receive || this.inbox.idle)) {
+      if (kind === Kind.Receive ? this.#isDirect() : this.line.isEmpty(kind)) {
         const operation = this.#post(wanted, true);
         if (operation !== undefined) return this.#await(operation, options);
       }
@@ -96,6 +112,51 @@ export class Receiver {
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /** Whether the next message can only land in the next buffer that is posted. */
+  #isDirect(): boolean {
+    return this.line.isEmpty(Kind.Receive) && this.inbox.idle;
+  }
+
+  /**
+   * recv() of the plainest kind, which decides the latency that programs see: the message of the receive just posted is
+   * handed on as it is found, without its operation being looked up and settled.
+   */
+  #recvInto(buffer: Uint8Array): Promise<Received> {
+    const core = this.#core;
+    const { completions, operations, endpoint, engine } = core;
+    const { length } = buffer;
+    const operation = operations.takeReceive();
+    if (operation === undefined) return this.line.wait(anyMessage(buffer), undefined);
+    const chunk = operation.home ?? (operation.home = core.memory.takeReceive(SMALLEST_RECEIVE));
+    // One user for the operation's life, and one until whoever settles it releases the chunk.
+    chunk.users = 2;
+    operation.kind = Kind.Receive;
+    operation.chunk = chunk;
+    operation.buffer = buffer;
+    operation.length = length;
+    const { memory } = chunk;
+    let posted = false;
+    try {
+      posted = endpoint.recvThenPoll(engine, memory, 0, memory.capacity, operation.context);
+    } finally {
+      if (!posted) operations.release(operation);
+    }
+    if (!posted) return this.line.wait(anyMessage(buffer), undefined);
+    const arrived = completions.lengthOfOnly(operation.context);
+    if (arrived < 0 || arrived > length) return this.#await(operation, undefined);
+    const data = arrived === length ? buffer : buffer.subarray(0, arrived);
+    copyInto(data, chunk.first(arrived));
+    operations.releasePlain(operation);
+    const message = new ArrivedMessage(arrived, data);
+    this.#describe(message, completions, 0);
+    const { counters } = core;
+    counters.messagesReceived += 1;
+    counters.bytesReceived += arrived;
+    counters.bytesCopied += arrived;
+    if (core.sendsWaiting !== 0) core.listener.roomMayBeThere();
+    return spendTurn() ? Promise.resolve(message) : untilNextTurn().then(() => message);
   }
 
   /**
@@ -155,12 +216,7 @@ export class Receiver {
       const { result, failure } = operation;
       core.operations.release(operation);
       if (result === undefined) return Promise.reject(failure);
-      if (spendTurn()) return Promise.resolve(result);
-      return new Promise((resolve) => {
-        nextTurn(() => {
-          resolve(result);
-        });
-      });
+      return spendTurn() ? Promise.resolve(result) : untilNextTurn().then(() => result);
     }
     return new Promise<Received>((resolve, reject) => {
       this.#attach(operation, { resolve, reject }, options);
@@ -230,7 +286,12 @@ export class Receiver {
     counters.messagesReceived += 1;
     counters.bytesReceived += arrived;
     counters.bytesCopied += arrived;
-    this.#settle(operation, message, undefined);
+    if (operation.receive === undefined) {
+      operation.done = true;
+      operation.result = message;
+    } else {
+      this.#settle(operation, message, undefined);
+    }
     return true;
   }
 

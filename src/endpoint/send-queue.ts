@@ -32,7 +32,6 @@ export class SendQueue {
   /** Gives a send to the provider; undefined where there is no room. */
   readonly #post: (peer: Peer, entry: WaitingSend) => Operation | undefined;
   readonly #peers = new Set<Peer>();
-  #length = 0;
   #retries = 0;
   #retryScheduled = false;
   #drained: (() => void) | undefined;
@@ -48,7 +47,7 @@ export class SendQueue {
   }
 
   get length(): number {
-    return this.#length;
+    return this.#core.sendsWaiting;
   }
 
   /** Sends as soon as there is room, after what waits already. */
@@ -77,7 +76,7 @@ export class SendQueue {
         });
       }
       peer.waiting.push(entry);
-      this.#length += 1;
+      this.#core.sendsWaiting += 1;
       this.#peers.add(peer);
       this.#push(peer);
       if (peer.waiting.includes(entry)) {
@@ -116,22 +115,22 @@ export class SendQueue {
     if (index < 0) return false;
     if (index === 0) waiting.shift();
     else waiting.splice(index, 1);
-    this.#length -= 1;
+    this.#core.sendsWaiting -= 1;
     if (waiting.length === 0) this.#peers.delete(peer);
-    if (this.#length === 0) this.#drained?.();
+    if (this.#core.sendsWaiting === 0) this.#drained?.();
     return true;
   }
 
   /** Completions came, or memory did: there may be room. */
   roomMayBeThere(): void {
-    if (this.#length === 0) this.#drained?.();
+    if (this.#core.sendsWaiting === 0) this.#drained?.();
     else for (const peer of [...this.#peers]) this.#push(peer);
   }
 
   // Room may come without a completion of ours (the peer makes progress): look again, at once at first, later rarely,
   // and never for ever.
   #scheduleRetry(): void {
-    if (this.#retryScheduled || this.#length === 0) return;
+    if (this.#retryScheduled || this.#core.sendsWaiting === 0) return;
     this.#retryScheduled = true;
     this.#retries += 1;
     const run = (): void => {
@@ -192,7 +191,7 @@ export class SendQueue {
   drain(): Promise<void> {
     return new Promise((resolve) => {
       const look = (): void => {
-        if (this.#length !== 0 || this.#core.operations.sendsInFlight !== 0) return;
+        if (this.#core.sendsWaiting !== 0 || this.#core.operations.sendsInFlight !== 0) return;
         this.#drained = undefined;
         resolve();
       };

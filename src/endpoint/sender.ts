@@ -171,6 +171,20 @@ export class Sender {
   ): Promise<void> {
     try {
       this.#core.requireOpen();
+      // The plainest kind, which decides the latency that programs see.
+      if (
+        options === undefined &&
+        kind === Kind.Send &&
+        data instanceof Uint8Array &&
+        data.length <= this.#injectSize &&
+        peer instanceof Peer &&
+        peer.owner === this.#owner &&
+        !peer.closed &&
+        peer.waiting.length === 0
+      ) {
+        if (this.#inject(kind, peer, checkBytes('data', data), tag))
+          return spendTurn() ? RESOLVED : untilNextTurn();
+      }
       this.#checkPeer(peer);
       this.#checkData(data);
       let flags: SendFlags | undefined;

@@ -16,7 +16,7 @@ const LARGE_KEPT_BYTES = 32 * 1024 * 1024;
  */
 const OVERFLOW_BYTES = 2 ** 30;
 /** The smallest receive buffer: a page. */
-const SMALLEST_RECEIVE = 4096;
+export const SMALLEST_RECEIVE = 4096;
 
 /** A piece of a slab, for one message. */
 export class Chunk {
@@ -151,6 +151,11 @@ export class SlabAllocator {
       this.#reuse(this.#freeReceives, size, length) ??
       new Chunk(this.#slab(size, size, OVERFLOW_BYTES), 0, size)
     );
+  }
+
+  /** Whether receive buffers have room behind them. */
+  get overflows(): boolean {
+    return this.#domain === undefined;
   }
 
   #reuse(lists: Chunk[][], size: number, length: number): Chunk | undefined {

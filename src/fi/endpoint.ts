@@ -135,23 +135,6 @@ export class Endpoint extends FabricObject {
     return call;
   }
 
-  #injectArguments(
-    memory: Memory,
-    offset: number,
-    length: number,
-    peer: number,
-    flags: number,
-  ): Float64Array {
-    const call = this.#call;
-    call[0] = this.#open;
-    call[1] = memory.handle;
-    call[2] = offset;
-    call[3] = length;
-    call[4] = peer;
-    call[5] = flags;
-    return call;
-  }
-
   #answer(status: number, call: string): boolean {
     if (status === 0) return true;
     if (status === STATUS_AGAIN) return false;
@@ -170,7 +153,7 @@ export class Endpoint extends FabricObject {
     options?: SendFlags,
   ): boolean {
     const call = this.#arguments(context, memory, offset, length, peer);
-    call[6] = postFlags(options);
+    call[6] = options === undefined ? 0 : postFlags(options);
     this.#send();
     const status = call[0] | 0;
     return status === 0 || this.#answer(status, 'fi_send');
@@ -206,7 +189,14 @@ export class Endpoint extends FabricObject {
 
   /** `fi_inject(3)` or `fi_injectdata(3)`: sends up to info.injectSize bytes, reusable at once, without a completion. */
   inject(memory: Memory, offset: number, length: number, peer: number, options?: SendFlags): boolean {
-    const call = this.#injectArguments(memory, offset, length, peer, postFlags(options));
+    // Written out here and below, since V8 inlines only so much.
+    const call = this.#call;
+    call[0] = this.#open;
+    call[1] = memory.handle;
+    call[2] = offset;
+    call[3] = length;
+    call[4] = peer;
+    call[5] = options === undefined ? 0 : postFlags(options);
     this.#inject();
     const status = call[0] | 0;
     return status === 0 || this.#answer(status, 'fi_inject');
@@ -233,7 +223,13 @@ export class Endpoint extends FabricObject {
     peer = -1,
   ): boolean {
     const { queue } = engine;
-    const call = this.#arguments(context, memory, offset, length, peer);
+    const call = this.#call;
+    call[0] = this.#open;
+    call[1] = context;
+    call[2] = memory.handle;
+    call[3] = offset;
+    call[4] = length;
+    call[5] = peer;
     call[6] = engine.spinMicroseconds;
     call[7] = queue.completions.count;
     call[8] = this.#open;
@@ -271,7 +267,13 @@ export class Endpoint extends FabricObject {
     tag: bigint,
     options?: SendFlags,
   ): boolean {
-    const call = this.#injectArguments(memory, offset, length, peer, postFlags(options));
+    const call = this.#call;
+    call[0] = this.#open;
+    call[1] = memory.handle;
+    call[2] = offset;
+    call[3] = length;
+    call[4] = peer;
+    call[5] = options === undefined ? 0 : postFlags(options);
     registers().wide[1] = tag;
     this.#injectTagged();
     const status = call[0] | 0;
