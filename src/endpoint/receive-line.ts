@@ -1,6 +1,6 @@
 // Receives that no buffer of their own was posted for: while messages() is open its pool serves them, and without room in
 // the provider they wait. In order, the tagged ones apart.
-import { checkBytes } from '../fi/errors.js';
+import { checkBytes, closedError } from '../fi/errors.js';
 import type { Core } from './core.js';
 import { hasDeadline, watchDeadline, withReleased } from './deadline.js';
 import type { Held, Inbox } from './inbox.js';
@@ -53,6 +53,7 @@ export class ReceiveLine {
   wait(wanted: WantedReceive, options: ReceiveOptions | undefined): Promise<Received> {
     return new Promise<Received>((resolve, reject) => {
       const core = this.#core;
+      wanted.lease?.beginReceive();
       core.beginWait();
       let stop: (() => void) | undefined;
       const waiter = settling({ resolve, reject }, () => {
@@ -77,6 +78,7 @@ export class ReceiveLine {
     const index = line.indexOf(entry);
     if (index < 0) return false;
     line.splice(index, 1);
+    entry.lease?.end(true);
     return true;
   }
 
@@ -92,11 +94,15 @@ export class ReceiveLine {
   /** A message of the pool for a recv(): false where it no longer wants one. */
   #give(entry: Entry, held: Held): boolean {
     if (!this.#remove(entry)) return false;
+    let message: Received;
     try {
-      entry.waiter.resolve(this.#deliver(entry, held));
+      message = this.#deliver(entry, held);
     } catch (error) {
+      // Its buffer is gone, the message is not: it goes to the next.
       entry.waiter.reject(error);
+      return false;
     }
+    entry.waiter.resolve(message);
     return true;
   }
 
@@ -106,6 +112,7 @@ export class ReceiveLine {
     const target = buffer ?? lease?.data;
     if (target === undefined && message.data.length <= length) return this.#inbox.own(held);
     if (buffer !== undefined) checkBytes('into', buffer);
+    if (lease?.disposed === true) throw closedError('the Lease');
     const fitting = Math.min(length, message.data.length);
     target?.set(message.data.subarray(0, fitting));
     message.data = target?.subarray(0, fitting) ?? message.data.slice(0, fitting);
@@ -126,6 +133,8 @@ export class ReceiveLine {
     while (line.length !== 0) {
       const entry = line[0];
       let operation: Operation | undefined;
+      // Held while it waits, a lease is now taken by the operation instead.
+      entry.lease?.end(true);
       try {
         operation = this.#post(entry);
       } catch (error) {
@@ -133,7 +142,10 @@ export class ReceiveLine {
         entry.waiter.reject(error);
         continue;
       }
-      if (operation === undefined) return;
+      if (operation === undefined) {
+        entry.lease?.beginReceive();
+        return;
+      }
       line.shift();
       operation.receive = entry.waiter;
       entry.operation = operation;

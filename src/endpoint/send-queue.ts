@@ -61,6 +61,8 @@ export class SendQueue {
   ): Promise<void> {
     return new Promise<void>((resolve, reject) => {
       const core = this.#core;
+      // In flight from here on, for the program: disposing of it now must not lend its memory to somebody else.
+      if (data instanceof Lease) data.beginSend();
       core.beginWait();
       let stop: (() => void) | undefined;
       const waiter = settling({ resolve, reject }, () => {
@@ -115,6 +117,7 @@ export class SendQueue {
     if (index < 0) return false;
     if (index === 0) waiting.shift();
     else waiting.splice(index, 1);
+    if (entry.data instanceof Lease) entry.data.end(false);
     this.#core.sendsWaiting -= 1;
     if (waiting.length === 0) this.#peers.delete(peer);
     if (this.#core.sendsWaiting === 0) this.#drained?.();

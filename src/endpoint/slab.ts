@@ -261,16 +261,16 @@ export class Lease implements Disposable {
     return this.#disposed;
   }
 
-  /** @internal The memory, for an operation. */
+  /** @internal The memory, for an operation; still there after dispose while something is in flight. */
   get chunk(): Chunk {
     const owner = owners.get(this);
-    if (owner === undefined || this.#disposed) throw closedError('the Lease');
+    if (owner === undefined) throw closedError('the Lease');
     return owner.chunk;
   }
 
-  /** @internal Whether it was lent by this allocator. */
+  /** @internal Whether it was lent by this allocator, and not given back yet. */
   isOf(allocator: SlabAllocator): boolean {
-    return owners.get(this)?.allocator === allocator;
+    return !this.#disposed && owners.get(this)?.allocator === allocator;
   }
 
   /** @internal */
