@@ -105,7 +105,11 @@ export class Endpoint extends EventEmitter<EndpointEvents> implements AsyncDispo
       this.receiver.closePeer(peer, reason);
     });
     this.sender = new Sender(this.#core, this.#peers, this.limits, options.sendTimeoutMs ?? 30_000);
-    this.receiver = new Receiver(this.#core, this.#peers, this.limits, { buffers, size });
+    this.receiver = new Receiver(this.#core, this.#peers, this.limits, {
+      buffers,
+      size,
+      ordered: options.ordered ?? true,
+    });
     this.memory = this.#memory();
     this.#closing = new Closing(this.#core, this.sender, this.receiver, this.#peers, () =>
       this.emit('close'),

@@ -1,6 +1,7 @@
 // The pool of posted buffers behind messages(), and the messages that have arrived and wait for somebody to take them.
 // At most `buffers` buffers exist, posted or holding a message, so that a slow consumer holds back its peers instead of
 // growing the heap.
+import { ArrivalOrder } from './arrival-order.js';
 import type { Core } from './core.js';
 import { Kind, type Operation } from './operation.js';
 import type { Peer } from './peer.js';
@@ -44,13 +45,23 @@ interface Taker {
   end: (() => void) | undefined;
 }
 
+/** What is kept posted, and whether what arrives keeps its order. */
+export interface PoolOptions {
+  buffers: number;
+  size: number;
+  ordered: boolean;
+}
+
 export class Inbox {
   readonly #core: Core;
   readonly #buffers: number;
   readonly #size: number;
   readonly #onIdle: () => void;
   readonly #free: Chunk[] = [];
+  /** Messages that may be taken, in order. */
   readonly #held: Held[] = [];
+  /** Where messages may overtake each other on their way and must not. */
+  readonly #order: ArrivalOrder | undefined;
   #takers: Taker[] = [];
   #made = 0;
   #posted = 0;
@@ -58,8 +69,12 @@ export class Inbox {
   #ended = false;
   #tellingIdle = false;
 
-  constructor(core: Core, pool: { buffers: number; size: number }, onIdle: () => void) {
+  constructor(core: Core, pool: PoolOptions, onIdle: () => void) {
     this.#core = core;
+    if (pool.ordered && !core.opened.provider.completesInOrder)
+      this.#order = new ArrivalOrder(() => {
+        this.#takeInOrder();
+      });
     this.#buffers = pool.buffers;
     this.#size = pool.size;
     this.#onIdle = onIdle;
@@ -67,11 +82,16 @@ export class Inbox {
 
   /** Whether a receive may be posted for itself: no message can come before it in the pool. */
   get idle(): boolean {
-    return this.#wanted === 0 && this.#posted === 0 && this.#held.length === 0;
+    return this.#wanted === 0 && this.#posted === 0 && this.#filled === 0;
   }
 
   get heldMessages(): number {
-    return this.#held.length;
+    return this.#filled;
+  }
+
+  /** Buffers with a message in them. */
+  get #filled(): number {
+    return this.#held.length + (this.#order?.waiting ?? 0);
   }
 
   /** An iterator opens: messages land in the pool from now on. */
@@ -101,7 +121,7 @@ export class Inbox {
   /** Posts every free buffer. */
   refill(): void {
     if (this.#wanted === 0 || this.#ended || this.#core.state !== 'open') return;
-    while (this.#posted + this.#held.length < this.#buffers) {
+    while (this.#posted + this.#filled < this.#buffers) {
       let chunk = this.#free.pop();
       if (chunk === undefined) {
         if (this.#made >= this.#buffers) return;
@@ -134,6 +154,7 @@ export class Inbox {
     operation.chunk = chunk;
     operation.length = this.#size;
     this.#posted += 1;
+    this.#order?.posted(chunk);
     return true;
   }
 
@@ -160,9 +181,19 @@ export class Inbox {
     if (chunk === undefined) return;
     // A lease goes back to its owner: its message moves out.
     if (lease !== undefined) message.data = message.data.slice();
-    this.#held.push({ message, chunk, lease, pooled });
+    const held = { message, chunk, lease, pooled };
+    const waits = pooled && this.#order?.arrived(chunk, held) === true;
+    if (!waits) this.#held.push(held);
     if (lease !== undefined) lease.end(true);
     released?.();
+    if (waits) this.#takeInOrder();
+    else this.#match();
+  }
+
+  /** Messages that no longer wait for one before them. */
+  #takeInOrder(): void {
+    for (let held = this.#order?.take(); held !== undefined; held = this.#order?.take())
+      this.#held.push(held);
     this.#match();
   }
 
@@ -170,8 +201,12 @@ export class Inbox {
     const { chunk } = operation;
     this.#posted -= 1;
     this.#core.operations.release(operation);
-    if (chunk !== undefined) this.#free.push(chunk);
+    if (chunk !== undefined) {
+      this.#free.push(chunk);
+      this.#order?.gone(chunk);
+    }
     if (!cancelled) this.#core.listener.fault(error as Error);
+    this.#takeInOrder();
     if (this.#wanted === 0) this.#shrink();
     else this.refill();
   }
@@ -196,17 +231,22 @@ export class Inbox {
     }
   }
 
-  /** The next message, where one is there and nobody waits. */
+  /** The next message that nobody who waits wants. */
   take(): Held | undefined {
-    return this.#takers.length === 0 ? this.#held.shift() : undefined;
+    return this.#held.shift();
   }
 
   /** The message with data of its own; its buffer goes back. */
   own(held: Held): ArrivedMessage {
     const { message, chunk, pooled, lease } = held;
     if (lease !== undefined) return message;
-    if (!pooled && isLarge(chunk)) {
+    if (isLarge(chunk, message.data.length)) {
       this.#core.memory.handOver(chunk);
+      if (pooled) {
+        this.#made -= 1;
+        this.refill();
+        this.#shrink();
+      }
       return message;
     }
     message.data = message.data.slice();
@@ -231,6 +271,7 @@ export class Inbox {
   /** At close: iterators end. */
   end(): void {
     this.#ended = true;
+    this.#order?.end();
     for (const taker of this.#takers.splice(0)) taker.end?.();
   }
 

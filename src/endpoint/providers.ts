@@ -25,6 +25,8 @@ export interface Provider {
    * Whether the sender that it names can be believed: rxd reports an unknown one as address 0, which is somebody else.
    */
   readonly namesSender: boolean;
+  /** Whether messages complete in the order they were matched in, whatever their sizes. */
+  readonly completesInOrder: boolean;
   /** Whether an injected message is where the peer can read it when the call returns, so that none is lost at close. */
   readonly injectsAtOnce: boolean;
   /**
@@ -44,6 +46,7 @@ const ipSockets = {
   sharedMemoryFiles: false,
   falseCaps: [],
   namesSender: true,
+  completesInOrder: true,
   resetsOnUnread: false,
   injectsAtOnce: false,
   delivery: true,
@@ -64,6 +67,7 @@ const table: readonly Provider[] = [
     sharedMemoryFiles: false,
     falseCaps: [],
     namesSender: true,
+    completesInOrder: false,
     resetsOnUnread: false,
     injectsAtOnce: false,
     delivery: true,
@@ -80,6 +84,7 @@ const table: readonly Provider[] = [
     sharedMemoryFiles: false,
     falseCaps: [],
     namesSender: true,
+    completesInOrder: false,
     resetsOnUnread: false,
     injectsAtOnce: false,
     delivery: false,
@@ -117,6 +122,7 @@ const table: readonly Provider[] = [
     waitObjects: ['FI_WAIT_FD'],
     sleepBy: 'fd',
     spins: true,
+    completesInOrder: false,
     // Completes at once, whatever level is asked for.
     delivery: false,
     note: 'reliable datagrams over TCP connections, with atomics',
@@ -142,6 +148,7 @@ const table: readonly Provider[] = [
     sharedMemoryFiles: true,
     falseCaps: [],
     namesSender: true,
+    completesInOrder: false,
     resetsOnUnread: false,
     injectsAtOnce: true,
     delivery: true,
@@ -157,6 +164,7 @@ const table: readonly Provider[] = [
     sleepBy: 'backoff',
     spins: true,
     namesSender: false,
+    completesInOrder: false,
     note: 'reliable datagrams over UDP; experimental in libfabric',
   },
 ];
@@ -173,6 +181,7 @@ function unknown(name: string): Provider {
     sharedMemoryFiles: false,
     falseCaps: [],
     namesSender: false,
+    completesInOrder: false,
     resetsOnUnread: false,
     injectsAtOnce: false,
     delivery: false,

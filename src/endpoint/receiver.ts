@@ -6,7 +6,7 @@ import type { Completions } from '../fi/index.js';
 import type { Core } from './core.js';
 import { checkDeadline, hasDeadline, watchDeadline, withReleased } from './deadline.js';
 import { Discarder } from './discarder.js';
-import { ArrivedMessage, Inbox } from './inbox.js';
+import { ArrivedMessage, Inbox, type PoolOptions } from './inbox.js';
 import { Kind, type Operation, type Waiter, settling } from './operation.js';
 import { Peer } from './peer.js';
 import { ReceiveLine, type WantedReceive } from './receive-line.js';
@@ -30,7 +30,7 @@ export class Receiver {
   readonly #plainBytes: number;
   #discarder: Discarder | undefined;
 
-  constructor(core: Core, owner: object, limits: Limits, pool: { buffers: number; size: number }) {
+  constructor(core: Core, owner: object, limits: Limits, pool: PoolOptions) {
     this.#core = core;
     this.#owner = owner;
     this.#limits = limits;
@@ -350,7 +350,7 @@ export class Receiver {
         checkBytes('into', buffer);
         buffer.set(data);
         message.data = data.byteLength === buffer.byteLength ? buffer : buffer.subarray(0, data.byteLength);
-      } else if (isLarge(chunk)) {
+      } else if (isLarge(chunk, data.length)) {
         this.#core.memory.handOver(chunk);
         return;
       } else {
@@ -358,7 +358,7 @@ export class Receiver {
       }
       this.#core.counters.bytesCopied += data.byteLength;
     } finally {
-      if (buffer !== undefined || !isLarge(chunk)) this.#core.memory.release(chunk);
+      if (buffer !== undefined || !isLarge(chunk, data.length)) this.#core.memory.release(chunk);
     }
   }
 
@@ -451,8 +451,11 @@ export class Receiver {
       this.#trying = true;
       this.inbox.open();
     }
-    if (this.inbox.heldMessages === 0) this.#core.poll(false);
-    const held = this.inbox.take();
+    let held = this.inbox.take();
+    if (held === undefined) {
+      this.#core.poll(false);
+      held = this.inbox.take();
+    }
     return held === undefined ? undefined : this.inbox.own(held);
   }
 }

@@ -224,9 +224,12 @@ export class SlabAllocator {
   }
 }
 
-/** Whether a chunk is long enough that handing it over beats copying it. */
-export function isLarge(chunk: Chunk): boolean {
-  return chunk.slab.size > LARGEST_POOLED;
+/**
+ * Whether a message of so many bytes is to get its chunk handed over rather than be copied out of it. A short message in
+ * a long chunk is copied: it would keep all of the chunk.
+ */
+export function isLarge(chunk: Chunk, length: number): boolean {
+  return length > LARGEST_POOLED && chunk.slab.size > LARGEST_POOLED;
 }
 
 // Who owns a lease; separate from the class so that Lease needs no public constructor.
