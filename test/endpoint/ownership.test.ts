@@ -141,6 +141,28 @@ describeOnProviders('ownership of what is received', {}, (provider) => {
     expectBytes(second.data, pattern(1 << 20, 2));
   });
 
+  test('a short message in a large buffer is copied, so that it does not keep all of the buffer', async () => {
+    const { a, b, toB } = await openPair(provider);
+    const received = b.recv(1 << 20);
+    await a.send(toB, pattern(100));
+    const { data } = await received;
+    expectBytes(data, pattern(100));
+    expect(data.buffer.byteLength).toBeLessThan(1 << 16);
+  });
+
+  test('messages() hands large messages over, and copies small ones, out of one pool', async () => {
+    const { a, b, toB } = await openPair(provider, { receive: { buffers: 2, size: 1 << 20 } });
+    const iterator = b.messages();
+    const sizes = [500_000, 100, 1 << 20, 200, 300_000, 300];
+    const kept: Uint8Array[] = [];
+    for (const [seed, size] of sizes.entries()) {
+      await a.send(toB, pattern(size, seed));
+      kept.push((await next(iterator)).data);
+    }
+    expect(b.stats().bytesCopied).toBe(600);
+    for (const [seed, size] of sizes.entries()) expectBytes(kept[seed], pattern(size, seed));
+  });
+
   test('data of messages() is the program’s own, however many come after it', async () => {
     const { a, b, toB } = await openPair(provider, { receive: { buffers: 4, size: 1024 } });
     const iterator = b.messages();
