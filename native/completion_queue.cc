@@ -1,5 +1,7 @@
 #include "completion_queue.h"
 
+#include <system_error>
+
 #include "event_queue.h"
 #include "handle.h"
 #include "loop_watch.h"
@@ -139,7 +141,12 @@ Napi::Value start_engine(const Napi::CallbackInfo& info) {
   const WaitFd wait{object->fabric, &object->fid->fid, object->wait_set, object->wait_fd};
   object->engine = std::make_unique<Engine>(*object->reader, wait, options,
                                             [mailbox = environment.mailbox()] { mailbox->wake(); });
-  object->engine->start();
+  try {
+    object->engine->start();
+  } catch (const std::system_error&) {
+    object->engine.reset();  // the system gives no thread
+    return Napi::Number::New(info.Env(), -FI_EAGAIN);
+  }
   if (environment.loop_watch() != nullptr) {
     object->watch = environment.loop_watch().get();
     object->watch->add(object->engine.get());
@@ -201,8 +208,8 @@ void CompletionQueueObject::close_wait_set() {
 
 std::vector<uint32_t> CompletionQueueObject::drop_all_of(const void* endpoint) {
   std::vector<uint32_t> dropped;
-  // The reader frees slots too: not both at once. Its lock is held for one batch at most.
-  const uint64_t deadline = monotonic_ns() + 100'000'000;
+  // The reader frees slots too: not both at once. Its lock is held for one batch, or a sleep that wake() ends.
+  const uint64_t deadline = monotonic_ns() + kEngineStopMs * 1'000'000ULL;
   bool locked = reader->try_lock();
   while (!locked && monotonic_ns() < deadline) {
     reader->wake();

@@ -64,8 +64,7 @@ uint32_t CompletionReader::read_batch(uint32_t max) {
       // Without an entry for its error a queue would say the same for ever.
       if (!read_errors(max - written, &written)) break;
     } else {
-      if (got != -FI_EAGAIN && got != 0)
-        record_failure(static_cast<int>(-got), "the completion queue cannot be read");
+      if (got != -FI_EAGAIN && got != 0) record_broken_queue(static_cast<int>(-got));
       break;
     }
   }
@@ -148,9 +147,14 @@ void CompletionReader::read_event_queue() {
   record_failure(entry.err != 0 ? entry.err : FI_EOTHER, words != nullptr ? words : "");
 }
 
+void CompletionReader::record_broken_queue(int error) {
+  if (error == last_failure_) return;
+  last_failure_ = error;  // it says the same on every read: told once
+  record_failure(error, "the completion queue cannot be read");
+}
+
 void CompletionReader::record_failure(int error, std::string text) {
-  if (error == last_failure_ || ring_.room() == 0) return;
-  last_failure_ = error;  // a queue that is broken says the same on every read: told once
+  if (ring_.room() == 0) return;
   CompletionRecord& record = ring_.next();
   record = CompletionRecord{};
   record.context = -1;

@@ -48,6 +48,7 @@ class CompletionReader {
  private:
   bool read_errors(uint32_t max, uint32_t* written);
   void read_event_queue();
+  void record_broken_queue(int error);
   void record_failure(int error, std::string text);
   int32_t keep_text(std::string text);
   template <typename Entry>

@@ -2,7 +2,7 @@
 
 #include "handle.h"
 #include "info.h"
-#include "shm_janitor.h"
+#include "shm_files.h"
 
 namespace ofi {
 

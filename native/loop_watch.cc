@@ -12,6 +12,9 @@ namespace ofi {
 
 namespace {
 
+// How often in a row a queue's file descriptor may wake the loop for nothing before it is no longer watched.
+constexpr uint32_t kVainWakesAllowed = 1'000;
+
 struct UvFunctions {
   decltype(&::uv_prepare_init) prepare_init;
   decltype(&::uv_prepare_start) prepare_start;
@@ -22,6 +25,7 @@ struct UvFunctions {
   decltype(&::uv_timer_start) timer_start;
   decltype(&::uv_poll_init) poll_init;
   decltype(&::uv_poll_start) poll_start;
+  decltype(&::uv_poll_stop) poll_stop;
   decltype(&::uv_close) close;
   decltype(&::uv_unref) unref;
   decltype(&::napi_get_uv_event_loop) get_loop;
@@ -41,8 +45,8 @@ const UvFunctions* uv() {
       look_up("uv_idle_start", functions.idle_start) && look_up("uv_idle_stop", functions.idle_stop) &&
       look_up("uv_timer_init", functions.timer_init) && look_up("uv_timer_start", functions.timer_start) &&
       look_up("uv_poll_init", functions.poll_init) && look_up("uv_poll_start", functions.poll_start) &&
-      look_up("uv_close", functions.close) && look_up("uv_unref", functions.unref) &&
-      look_up("napi_get_uv_event_loop", functions.get_loop);
+      look_up("uv_poll_stop", functions.poll_stop) && look_up("uv_close", functions.close) &&
+      look_up("uv_unref", functions.unref) && look_up("napi_get_uv_event_loop", functions.get_loop);
   return complete ? &functions : nullptr;
 }
 
@@ -60,6 +64,7 @@ struct LoopWatch::State {
     Engine* engine;
     State* state;
     bool polling;
+    uint32_t vain_wakes;
   };
 
   Environment* environment = nullptr;
@@ -163,8 +168,15 @@ void LoopWatch::add(Engine* engine) {
     ++state_->open_handles;
     uv()->poll_start(&entry->poll, UV_READABLE, [](uv_poll_t* handle, int, int) {
       auto* self = static_cast<State::Watched*>(handle->data);
-      if (self->engine != nullptr && self->engine->poll(0, nullptr) != 0)
+      if (self->engine == nullptr) return;
+      if (self->engine->poll(0, nullptr) != 0) {
+        self->vain_wakes = 0;
         self->state->environment->notify_script();
+      } else if (++self->vain_wakes == kVainWakesAllowed) {
+        // A file descriptor that stays readable would keep the loop from ever sleeping: the thread looks instead.
+        uv()->poll_stop(handle);
+        self->engine->distrust_fd();
+      }
     });
     uv()->unref(as_handle(&entry->poll));
   }

@@ -81,9 +81,12 @@ class Engine {
 
   const EngineOptions& options() const { return options_; }
   int wait_fd() const { return wait_.fd; }
+  // The loop found that the wait fd does not tell the truth: from now on the thread looks.
+  void distrust_fd() { fd_is_trusted_ = false; }
   // Whether the loop itself watches the wait fd.
   bool loop_watches_fd() const {
-    return options_.sleep_by == SleepBy::WaitFd && options_.mode != EngineMode::Thread && options_.loop_tells;
+    return fd_is_trusted_ && options_.sleep_by == SleepBy::WaitFd && options_.mode != EngineMode::Thread &&
+           options_.loop_tells;
   }
   uint64_t thread_reads() const { return thread_reads_.load(std::memory_order_relaxed); }
   uint64_t loop_spins_missed() const { return spins_missed_; }
@@ -119,6 +122,7 @@ class Engine {
   uint32_t skipped_spins_ = 0;
   uint32_t refusals_to_sleep_ = 0;
   uint64_t spins_missed_ = 0;
+  bool fd_is_trusted_ = true;
 
   // The thread's own.
   uint32_t vain_waits_ = 0;
