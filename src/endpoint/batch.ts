@@ -4,7 +4,6 @@ import type { Core } from './core.js';
 import { Kind, type Operation } from './operation.js';
 import type { Peer } from './peer.js';
 import { type Chunk, Lease } from './slab.js';
-import type { Limits } from './types.js';
 
 /** Each message starts on a cache line of its own. */
 function aligned(length: number): number {
@@ -14,7 +13,6 @@ function aligned(length: number): number {
 /** Posts small copied messages from `first` on, out of one chunk; how many the provider took. */
 export function postBatch(
   core: Core,
-  limits: Limits,
   peer: Peer,
   items: readonly (Uint8Array | Lease)[],
   first: number,
@@ -24,6 +22,7 @@ export function postBatch(
   for (let index = first; index < items.length && operations.length < FiEndpoint.batchLimit; index++) {
     const item = items[index];
     if (item instanceof Lease || bytes + item.length > 65536) break;
+    if (peer.inFlight + operations.length >= core.operations.sendsFree) break;
     const operation = core.operations.takeSend();
     if (operation === undefined) break;
     operations.push(operation);
@@ -36,7 +35,7 @@ export function postBatch(
     return 0;
   }
   const chunk = core.memory.take(bytes);
-  if (!chunk.slab.ready || core.bytesInFlight + bytes > limits.maxBytesInFlight) {
+  if (!chunk.slab.ready || !core.hasRoomFor(peer, bytes)) {
     for (const operation of operations) core.operations.release(operation);
     core.memory.release(chunk);
     return 0;
@@ -76,6 +75,7 @@ function accountBatch(
   }
   chunk.users = taken;
   core.bytesInFlight += chunk.bytes.byteLength;
+  peer.bytesInFlight += chunk.bytes.byteLength;
   for (let index = 0; index < taken; index++) {
     const operation = operations[index];
     operation.kind = Kind.Send;

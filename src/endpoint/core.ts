@@ -19,6 +19,9 @@ import type { Provider } from './providers.js';
 import { SlabAllocator } from './slab.js';
 import type { EndpointStats } from './types.js';
 
+/** Bytes of copied messages in flight; more wait for room. */
+export const MAX_BYTES_IN_FLIGHT = 16 * 1024 * 1024;
+
 /** libfabric's objects behind an endpoint, opened and bound. */
 export interface Opened {
   provider: Provider;
@@ -176,7 +179,7 @@ export class Core {
     const { send, released, chunk, lease, peer } = operation;
     if (peer !== undefined) peer.inFlight -= 1;
     this.operations.release(operation);
-    this.onSendReleased(chunk, lease);
+    this.#releaseSend(chunk, lease, peer);
     released?.();
     if (send !== undefined) {
       if (error === undefined) send.resolve();
@@ -189,12 +192,26 @@ export class Core {
   /** Bytes of copied messages that are in flight. */
   bytesInFlight = 0;
 
-  onSendReleased(chunk: Operation['chunk'], lease: Operation['lease']): void {
+  /**
+   * Whether one more message to a peer, of so many bytes that are copied, may be in flight. A peer gets no more than it
+   * leaves to the others, so that one that does not read never stops them; one message it may always have.
+   */
+  hasRoomFor(peer: Peer, bytes: number): boolean {
+    const { inFlight, bytesInFlight } = peer;
+    if (inFlight === 0) return true;
+    if (inFlight >= this.operations.sendsFree) return false;
+    return bytes === 0 || bytesInFlight + bytes <= MAX_BYTES_IN_FLIGHT - this.bytesInFlight;
+  }
+
+  #releaseSend(chunk: Operation['chunk'], lease: Operation['lease'], peer: Peer | undefined): void {
     if (lease !== undefined) {
       lease.end(false);
     } else if (chunk !== undefined) {
       // A chunk of several messages counts once, when the last of them is done.
-      if (chunk.users === 1) this.bytesInFlight -= chunk.bytes.byteLength;
+      if (chunk.users === 1) {
+        this.bytesInFlight -= chunk.bytes.byteLength;
+        if (peer !== undefined) peer.bytesInFlight -= chunk.bytes.byteLength;
+      }
       this.memory.release(chunk);
     }
   }

@@ -4,7 +4,7 @@ import { checkUint64, typeError } from '../fi/errors.js';
 import { Engine, MemoryRegion, Memory, type Completions } from '../fi/index.js';
 import { Closing } from './closing.js';
 import { type Contact, formatContact } from './contact.js';
-import { Core, type Opened } from './core.js';
+import { Core, MAX_BYTES_IN_FLIGHT, type Opened } from './core.js';
 import { MessageIterator, checkMessagesOptions } from './messages.js';
 import { Kind, type Operation } from './operation.js';
 import type { Peer } from './peer.js';
@@ -24,8 +24,6 @@ import type {
   TaggedOperations,
   TaggedReceiveOptions,
 } from './types.js';
-
-const MAX_BYTES_IN_FLIGHT = 16 * 1024 * 1024;
 
 /** Memory for messages that are to be sent and received without a copy. */
 export interface EndpointMemory {

@@ -134,6 +134,10 @@ export class OperationTable {
     this.#freeReceives.push(operation.context);
   }
 
+  get sendsFree(): number {
+    return this.#freeSends.length;
+  }
+
   get sendsInFlight(): number {
     return this.capacity / 2 - this.#freeSends.length;
   }

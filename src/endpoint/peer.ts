@@ -23,6 +23,8 @@ export class Peer implements Disposable {
   readonly waiting: WaitingSend[] = [];
   /** @internal */
   inFlight = 0;
+  /** @internal Of copied messages. */
+  bytesInFlight = 0;
   /** @internal */
   uses = 1;
   #closed = false;

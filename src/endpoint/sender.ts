@@ -106,12 +106,7 @@ export class Sender {
     const core = this.#core;
     const lease = data instanceof Lease ? data : undefined;
     const { length } = data;
-    if (
-      lease === undefined &&
-      core.bytesInFlight !== 0 &&
-      core.bytesInFlight + length > this.#limits.maxBytesInFlight
-    )
-      return undefined;
+    if (!core.hasRoomFor(peer, lease === undefined ? length : 0)) return undefined;
     lease?.beginSend();
     const operation = core.operations.takeSend();
     if (operation === undefined) {
@@ -147,6 +142,7 @@ export class Sender {
     if (lease !== undefined || flags?.completion !== undefined) operation.send = waiter;
     if (lease === undefined) {
       core.bytesInFlight += chunk.bytes.byteLength;
+      peer.bytesInFlight += chunk.bytes.byteLength;
       core.counters.bytesCopied += length;
     }
     peer.inFlight += 1;
@@ -282,7 +278,7 @@ export class Sender {
     let sent = 0;
     if (flags === undefined && peer.waiting.length === 0) {
       while (sent < all.length) {
-        const step = postBatch(this.#core, this.#limits, peer, all, sent);
+        const step = postBatch(this.#core, peer, all, sent);
         if (step === 0) break;
         sent += step;
       }

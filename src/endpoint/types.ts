@@ -116,9 +116,9 @@ export interface Limits {
   readonly injectSize: number;
   /** Bytes of `immediate`; 0 where the provider has none. */
   readonly immediateSize: number;
-  /** Operations in flight in each direction. */
+  /** Operations in flight in each direction. Half of them, less with several peers, may be sends to one peer. */
   readonly maxOperations: number;
-  /** Bytes of copied messages in flight; more wait for room. */
+  /** Bytes of copied messages in flight; more wait for room. Half, less with several peers, may go to one peer. */
   readonly maxBytesInFlight: number;
 }
 
