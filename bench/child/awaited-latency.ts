@@ -66,7 +66,7 @@ await runChild(async (settings) => {
   const endpoint = await openEndpoint(settings);
   const peer = endpoint.peer(await exchange(endpoint.contact));
   const loops = (settings.receiveBy === 'messages' ? byMessages : byRecv)(endpoint, peer, settings.size);
-  const roundTrips = new Float64Array(settings.iterations);
+  const roundTrips = new Float64Array(Math.max(settings.iterations, settings.warmUp));
   const run = (count: number): Promise<void> =>
     settings.role === 'server' ? loops.answer(count) : loops.ask(roundTrips.subarray(0, count));
   await barrier();
@@ -75,6 +75,6 @@ await runChild(async (settings) => {
   const stop = startMeter(settings);
   await run(settings.iterations);
   const used = stop();
-  const times = settings.role === 'client' ? statistics(roundTrips) : {};
+  const times = settings.role === 'client' ? statistics(roundTrips.subarray(0, settings.iterations)) : {};
   return { result: { ...used, ...times, note: endpoint.provider }, close: () => endpoint.close() };
 });

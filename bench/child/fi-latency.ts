@@ -59,6 +59,7 @@ class PingPong {
       if (context === SEND) {
         this.#sendPending = false;
       } else {
+        if (this.#received) throw new Error('a message came before the one before it was answered');
         this.#received = true;
         this.#used = context;
       }
@@ -179,7 +180,7 @@ await runChild(async (settings) => {
 
   const call = await chooseCall(pingPong, settings, info.injectSize);
   pingPong.inject = call === 'inject';
-  const roundTrips = new Float64Array(settings.iterations);
+  const roundTrips = new Float64Array(Math.max(settings.iterations, settings.warmUp));
   const run = (count: number): void => {
     if (settings.role === 'server') pingPong.answer(count);
     else pingPong.ask(roundTrips.subarray(0, count));
@@ -189,7 +190,7 @@ await runChild(async (settings) => {
   const stop = startMeter(settings);
   run(settings.iterations);
   const used = stop();
-  const times = settings.role === 'client' ? statistics(roundTrips) : {};
+  const times = settings.role === 'client' ? statistics(roundTrips.subarray(0, settings.iterations)) : {};
   const result: Result = { ...used, ...times, note: `fi_${call}` };
   return {
     result,

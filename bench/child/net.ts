@@ -87,7 +87,7 @@ await runChild(async (settings) => {
   const { role, size, iterations, warmUp } = settings;
   const socket = await openSocket(role);
   const streams = settings.sendBy !== undefined;
-  const roundTrips = new Float64Array(streams ? 0 : iterations);
+  const roundTrips = new Float64Array(streams ? 0 : Math.max(iterations, warmUp));
   const run = (count: number): Promise<void> => {
     if (streams)
       return role === 'server' ? receiveStream(socket, size * count) : sendStream(socket, size, count);
@@ -105,7 +105,7 @@ await runChild(async (settings) => {
   const elapsedMs = performance.now() - start;
   const result: Result = stop();
   if (streams && role === 'server') result.rate = (iterations * 1000) / elapsedMs;
-  if (!streams && role === 'client') Object.assign(result, statistics(roundTrips));
+  if (!streams && role === 'client') Object.assign(result, statistics(roundTrips.subarray(0, iterations)));
   return {
     result,
     close: () => {
