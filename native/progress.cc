@@ -29,6 +29,9 @@ constexpr uint32_t kSpinsSkipped = 64;
 // How often in a row fi_trywait may refuse, or a wait end at once, while nothing is there to read, before the queue's
 // wait object is not trusted.
 constexpr uint32_t kRefusalsAllowed = 64;
+// Periods of staying awake that found nothing in a row, after which the loop sleeps at once; one in so many is tried.
+constexpr uint32_t kVainAwakenings = 4;
+constexpr uint32_t kAwakeningsSkipped = 16;
 // The loop stays awake for this many spins after the last activity.
 constexpr uint64_t kAwakeSpins = 10;
 
@@ -170,14 +173,28 @@ void Engine::hand_over() {
   if (pause == 0 || pause > kShortestPause * 4) sleeper_.nudge();
 }
 
-Rest Engine::before_sleep(uint64_t now_ns) {
-  if (poll(0, nullptr) != 0) return Rest::HasRecords;
-  if (options_.mode == EngineMode::Thread) return Rest::Sleep;
+// Turning the loop without sleeping finds an answer sooner, but takes the processor from whoever is to give it where
+// processors are few. So it is given up after it was in vain repeatedly, and tried again now and then.
+bool Engine::stays_awake(uint64_t now_ns) {
   if (activity_ != activity_seen_) {
     activity_seen_ = activity_;
-    awake_until_ns_ = now_ns + options_.spin_ns * kAwakeSpins;
+    const bool worthwhile =
+        vain_awakenings_ < kVainAwakenings || ++skipped_awakenings_ % kAwakeningsSkipped == 0;
+    awake_until_ns_ = worthwhile ? now_ns + options_.spin_ns * kAwakeSpins : 0;
   }
-  if (now_ns < awake_until_ns_) return Rest::StayAwake;
+  if (now_ns < awake_until_ns_) return true;
+  if (awake_until_ns_ != 0) ++vain_awakenings_;
+  awake_until_ns_ = 0;
+  return false;
+}
+
+Rest Engine::before_sleep(uint64_t now_ns) {
+  if (poll(0, nullptr) != 0) {
+    if (now_ns < awake_until_ns_) vain_awakenings_ = 0;
+    return Rest::HasRecords;
+  }
+  if (options_.mode == EngineMode::Thread) return Rest::Sleep;
+  if (stays_awake(now_ns)) return Rest::StayAwake;
   if (loop_watches_fd()) {
     if (wait_is_armed()) {
       refusals_to_sleep_ = 0;

@@ -102,6 +102,7 @@ class Engine {
   bool spin(uint64_t budget_ns, uint64_t* spent_ns);
   bool wait_is_armed();
   void hand_over();
+  bool stays_awake(uint64_t now_ns);
   // Whether reading is the thread's business alone.
   bool in_charge() const {
     return options_.mode == EngineMode::Thread || !options_.loop_tells ||
@@ -118,6 +119,8 @@ class Engine {
   uint64_t activity_ = 0;
   uint64_t activity_seen_ = 0;
   uint64_t awake_until_ns_ = 0;
+  uint32_t vain_awakenings_ = 0;
+  uint32_t skipped_awakenings_ = 0;
   uint32_t misses_ = 0;
   uint32_t skipped_spins_ = 0;
   uint32_t refusals_to_sleep_ = 0;

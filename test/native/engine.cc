@@ -204,7 +204,10 @@ TEST(loop_without_an_fd_hands_over_before_it_sleeps) {
   Rig rig(options_of(EngineMode::Auto));
   rig.engine.start();
   for (int round = 0; round < 10; ++round) {
-    if (round != 0) CHECK(rig.engine.before_sleep(kNow + round * 1'000'000'000ULL) == Rest::StayAwake);
+    // Staying awake is given up after four times in vain.
+    if (round != 0)
+      CHECK(rig.engine.before_sleep(kNow + round * 1'000'000'000ULL) ==
+            (round <= 4 ? Rest::StayAwake : Rest::Sleep));
     CHECK(rig.engine.before_sleep(kNow + round * 1'000'000'000ULL + 500'000'000) == Rest::Sleep);
     const int wakes = rig.queue.calls().wakes;
     rig.push();
@@ -300,6 +303,29 @@ TEST(loop_stays_awake_for_a_while_after_activity) {
   CHECK(rig.engine.before_sleep(kNow + awake) == Rest::HasRecords);
   rig.consume();
   CHECK(rig.engine.before_sleep(kNow + awake) == Rest::StayAwake);
+}
+
+TEST(loop_gives_up_staying_awake_in_vain_and_tries_again_now_and_then) {
+  Rig rig(options_of(EngineMode::Inline));
+  const uint64_t awake = 10ULL * rig.engine.options().spin_ns;
+  auto stays_awake = [&rig, awake] {
+    rig.engine.note_activity();
+    const bool stayed = rig.engine.before_sleep(kNow) == Rest::StayAwake;
+    CHECK(rig.engine.before_sleep(kNow + awake) == Rest::SleepTimed);
+    return stayed;
+  };
+  for (int i = 0; i < 4; ++i) CHECK(stays_awake());
+  for (int i = 0; i < 15; ++i) CHECK(!stays_awake());
+  CHECK(stays_awake());
+  // Something found while awake makes it worthwhile again.
+  for (int i = 0; i < 15; ++i) CHECK(!stays_awake());
+  rig.engine.note_activity();
+  CHECK(rig.engine.before_sleep(kNow) == Rest::StayAwake);
+  rig.push();
+  CHECK(rig.engine.before_sleep(kNow + 1) == Rest::HasRecords);
+  rig.consume();
+  for (int i = 0; i < 4; ++i) CHECK(stays_awake());
+  CHECK(!stays_awake());
 }
 
 TEST(loop_with_an_fd_arms_it_before_every_sleep) {
