@@ -177,7 +177,7 @@ export class Core {
   /** A send is done: gives back what it used, and tells who waits. */
   sendSettled(operation: Operation, error: Error | undefined): void {
     const { send, released, chunk, lease, peer } = operation;
-    if (peer !== undefined) peer.inFlight -= 1;
+    if (peer !== undefined && --peer.inFlight === 0 && peer.closed) peer.owner.idle(peer);
     this.operations.release(operation);
     this.#releaseSend(chunk, lease, peer);
     released?.();

@@ -6,6 +6,8 @@ import type { WaitingSend } from './send-queue.js';
 /** @internal What an endpoint does for its peers. */
 export interface PeerOwner {
   closePeer(peer: Peer, reason: Error): void;
+  /** Nothing is in flight to a closed peer any more. */
+  idle(peer: Peer): void;
 }
 
 /**

@@ -73,13 +73,21 @@ export class PeerTable implements PeerOwner {
     this.#onClose(peer, reason);
     if (this.#core.peersByAddress[peer.address] !== peer) return;
     this.#core.peersByAddress[peer.address] = undefined;
-    // The provider may drop what is in flight to a removed address without a completion: then it stays inserted.
-    if (peer.inFlight === 0 && this.#core.state !== 'closed') {
-      try {
-        this.#core.opened.addresses.remove(peer.address);
-      } catch {
-        // A provider that refuses keeps an entry that nobody uses.
-      }
+    if (peer.inFlight === 0) this.idle(peer);
+  }
+
+  /**
+   * `fi_av_remove(3)`, of a closed peer that nothing is in flight to: the provider may drop what is in flight to a removed
+   * address without a completion.
+   */
+  idle(peer: Peer): void {
+    const { state, peersByAddress, opened } = this.#core;
+    // Somebody may have asked for the same contact again, and got the same address.
+    if (state === 'closed' || peersByAddress[peer.address] !== undefined) return;
+    try {
+      opened.addresses.remove(peer.address);
+    } catch {
+      // A provider that refuses keeps an entry that nobody uses.
     }
   }
 

@@ -70,7 +70,9 @@ export class Receiver {
         'Make one with this endpoint.peer(contact)',
       );
     if (from.closed) throw closedError(`the peer ${from.contact}`);
-    if (!this.#core.opened.info.caps.includes('FI_DIRECTED_RECV'))
+    const { info, provider } = this.#core.opened;
+    // A provider that mistakes strangers for somebody else would hand over their messages too.
+    if (!info.caps.includes('FI_DIRECTED_RECV') || !provider.namesSender)
       throw unsupportedError(
         `${this.#core.opened.provider.name} cannot receive from one peer only (FI_DIRECTED_RECV)`,
       );

@@ -8,8 +8,6 @@ export type FabricErrorCode =
   | 'ERR_FABRIC_BUSY'
   | 'ERR_FABRIC_UNSUPPORTED'
   | 'ERR_FABRIC_UNAVAILABLE'
-  | 'ERR_FABRIC_ENVIRONMENT'
-  | 'ERR_FABRIC_TIMEOUT'
   | 'ERR_FABRIC_ADDRESS'
   | (string & {});
 
@@ -192,10 +190,6 @@ export function unsupportedError(message: string, call?: string): FabricError {
 
 export function unavailableError(reason: string, remedy: string): FabricError {
   return new FabricError(`${reason}. ${remedy}`, 'ERR_FABRIC_UNAVAILABLE');
-}
-
-export function timeoutError(message: string): FabricError {
-  return new FabricError(message, 'ERR_FABRIC_TIMEOUT', 110);
 }
 
 /** A deadline that passed, in the shape of AbortSignal.timeout()'s reason. */
