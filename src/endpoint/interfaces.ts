@@ -1,4 +1,5 @@
 // Which of the machine's addresses an endpoint binds to.
+import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import type { InterfaceExplanation } from './types.js';
 
@@ -22,4 +23,11 @@ export function listInterfaces(): InterfaceExplanation[] {
 export function defaultAddress(): string | undefined {
   const routable = listInterfaces().filter((entry) => entry.kind === 'routable');
   return (routable.find((entry) => entry.family === 'IPv4') ?? routable[0])?.address;
+}
+
+/** Whether the machine has this address. Host names are left to the provider, and so are wildcards. */
+export function isForeignAddress(node: string): boolean {
+  if (isIP(node) === 0 || node === '0.0.0.0' || node === '::' || node.startsWith('127.')) return false;
+  const [plain] = node.toLowerCase().split('%');
+  return !listInterfaces().some(({ address }) => address.toLowerCase() === plain);
 }

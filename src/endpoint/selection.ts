@@ -17,7 +17,7 @@ import { FabricError, rangeError, typeError, unsupportedError } from '../fi/erro
 import { statfsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { FI_ENODATA } from '../fi/errno.js';
-import { defaultAddress, listInterfaces } from './interfaces.js';
+import { defaultAddress, isForeignAddress, listInterfaces } from './interfaces.js';
 import { DEFAULT_PROVIDERS, type Provider, candidatesFor } from './providers.js';
 import type { CandidateExplanation, Explanation, Feature, OpenOptions } from './types.js';
 
@@ -106,6 +106,8 @@ function target(
   const node = options.node ?? defaultAddress();
   if (node === undefined)
     return "no interface with a routable address is up; give node: '127.0.0.1' to stay on this machine";
+  // fi_getinfo lists infos for addresses of other machines too.
+  if (isForeignAddress(node)) return `it cannot bind the address ${node}: this machine does not have it`;
   return { node, ...(options.service === undefined ? {} : { service: options.service }), flags: FI_SOURCE };
 }
 
@@ -178,6 +180,10 @@ export function requireFeatures(options: OpenOptions): void {
   if (missing !== undefined) throw unsupportedError(missing);
 }
 
+function domainsOf(infos: readonly Info[]): string[] {
+  return [...new Set(infos.map((entry) => entry.domainName))];
+}
+
 async function examine(requested: string, provider: Provider, options: OpenOptions): Promise<Candidate> {
   const base = { requested, provider, info: undefined, domains: [] };
   const missing = missingFeature(options);
@@ -185,11 +191,17 @@ async function examine(requested: string, provider: Provider, options: OpenOptio
   const where = target(provider, options);
   if (typeof where === 'string') return { ...base, reason: where };
   const hints = hintsFor(provider, options);
-  const infos = await ask(provider, hints, where);
+  const listed = await ask(provider, hints, where);
+  // TCP providers list their domains whatever name was asked for.
+  const infos = listed.filter((entry) => options.domain === undefined || entry.domainName === options.domain);
+  if (listed.length !== 0 && infos.length === 0)
+    return {
+      ...base,
+      reason: `it has no domain '${options.domain ?? ''}', but ${domainsOf(listed).join(', ')}`,
+    };
   const info = infos[0];
   if (info === undefined) return { ...base, reason: await whyRefused(provider, hints, where) };
-  const domains = [...new Set(infos.map((entry) => entry.domainName))];
-  return { requested, provider, info, domains, reason: provider.note };
+  return { requested, provider, info, domains: domainsOf(infos), reason: provider.note };
 }
 
 /** The names to try, in order. */
