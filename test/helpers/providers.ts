@@ -46,8 +46,7 @@ const tcp = isOld ? 'net' : 'tcp';
 /** All that the tests know how to run, by libfabric's names for this version. */
 export const providerNames: readonly string[] = ['shm', tcp, 'tcp;ofi_rxm', 'sockets', 'udp;ofi_rxd'];
 
-const chosen = process.env.LIBFABRIC_TEST_PROVIDERS
-  ?.split(',')
+const chosen = process.env.LIBFABRIC_TEST_PROVIDERS?.split(',')
   .map((name) => name.trim())
   .filter((name) => name !== '');
 
