@@ -1,4 +1,5 @@
 // Ping-pong over the everyday layer: one promise for each message, both ways.
+import { performance } from 'node:perf_hooks';
 import { type Endpoint, type Peer, open } from 'libfabric';
 import { type Settings, barrier, exchange, runChild, startMeter, statistics } from './link.js';
 

@@ -1,4 +1,5 @@
 // A stream of messages over the everyday layer: the client sends, the server receives and measures.
+import { performance } from 'node:perf_hooks';
 import { type Endpoint, type Peer, open } from 'libfabric';
 import { type Result, type Settings, barrier, exchange, runChild, startMeter } from './link.js';
 

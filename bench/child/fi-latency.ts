@@ -1,4 +1,5 @@
 // Ping-pong over libfabric/fi: the loop of bench/native/latency.c, call by call.
+import { performance } from 'node:perf_hooks';
 import {
   AddressVector,
   CompletionQueue,

@@ -1,4 +1,5 @@
 // The same two measures over node:net, which is what a Node program has without this package. TCP_NODELAY, loopback.
+import { performance } from 'node:perf_hooks';
 import { once } from 'node:events';
 import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
 import { type Result, type Settings, barrier, exchange, runChild, startMeter, statistics } from './link.js';
