@@ -105,7 +105,10 @@ uint32_t CompletionQueueObject::poll(uint32_t consumed, uint32_t spin_ns, TurnBu
   if (spin_ns == 0) return ring->available();
   const uint64_t deadline = monotonic_ns() + spin_ns;
   while (ring->available() == 0 && monotonic_ns() < deadline)
-    for (int i = 0; i < 8 && ring->available() == 0; ++i) reader->read(ring->room());
+    for (int i = 0; i < 8 && ring->available() == 0; ++i) {
+      pause_between_looks();
+      reader->read(ring->room());
+    }
   return ring->available();
 }
 

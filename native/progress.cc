@@ -109,6 +109,7 @@ bool Engine::look(uint32_t times) {
       reader_.unlock();
     }
     if (reader_.ring().available() != 0) return true;
+    pause_between_looks();
   }
   return false;
 }

@@ -15,6 +15,17 @@ inline uint64_t monotonic_ns() {
   return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<uint64_t>(now.tv_nsec);
 }
 
+// Between two looks at a queue that had nothing. One in shared memory is locked by whoever looks and by the peer that
+// writes: looking without pause keeps the peer waiting, and the message with it.
+inline void pause_between_looks() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("isb");
+#endif
+}
+
 class Sleeper {
  public:
   Sleeper() {
