@@ -61,9 +61,13 @@ export class Closing {
     core.state = 'closing';
     const reason = closedError('the Endpoint');
     this.#receiver.rejectAll(reason);
-    await within(this.#sender.queue.drain(), boundMs);
+    if (!(await within(this.#sender.queue.drain(), boundMs))) this.#tellLost(boundMs);
     this.#sender.queue.rejectAll(reason);
-    if (core.opened.provider.resetsOnUnread && core.counters.messagesSent !== 0)
+    const { readsBeforeClose } = core.opened.provider;
+    if (
+      readsBeforeClose === 'always' ||
+      (readsBeforeClose === 'afterSending' && core.counters.messagesSent !== 0)
+    )
       await this.#receiver.discard().run(boundMs);
     core.state = 'closed';
     core.engine.stop();
@@ -76,11 +80,15 @@ export class Closing {
   /** fi_close in libfabric's order. A step that does not come back within the bound is left behind with what it needs. */
   async #closeObjects(boundMs: number): Promise<void> {
     const { endpoint, queue, addresses, domain, events, fabric } = this.#core.opened;
-    if (!(await this.#closeOne(endpoint, boundMs))) return;
-    const memory = this.#core.memory.close();
-    if (!(await within(memory, boundMs))) return;
-    for (const object of [queue, addresses, domain, events, fabric])
-      if (!(await this.#closeOne(object, boundMs))) return;
+    const rest: FabricObject[] = [endpoint, queue, addresses, domain, events, fabric];
+    for (let object = rest.shift(); object !== undefined; object = rest.shift()) {
+      const closed = await this.#closeOne(object, boundMs);
+      // Memory is unregistered once nothing uses it, and before the domain it is registered with.
+      const freed = closed && (object !== endpoint || (await within(this.#core.memory.close(), boundMs)));
+      if (freed) continue;
+      for (const left of rest) left.abandon();
+      return;
+    }
   }
 
   async #closeOne(object: FabricObject, boundMs: number): Promise<boolean> {
@@ -99,6 +107,19 @@ export class Closing {
     if (!busy) this.#warn(`closing the ${name} failed: ${String(failure)}`);
     object.abandon();
     return false;
+  }
+
+  /** Copied messages whose promises resolved long ago, and which nobody would hear of. */
+  #tellLost(boundMs: number): void {
+    let lost = 0;
+    for (const operation of this.#core.operations.inFlight())
+      if (operation.kind < Kind.Receive && operation.send === undefined && operation.released === undefined)
+        lost += 1;
+    if (lost === 0) return;
+    const message =
+      `close() gave up ${String(lost)} messages that their peers did not take within ${String(boundMs)} ms; ` +
+      'timeoutMs of close() sets the time';
+    this.#core.listener.fault(new FabricError(message, 'ERR_FABRIC_CLOSED'));
   }
 
   #warn(message: string): void {

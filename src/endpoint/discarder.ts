@@ -1,4 +1,4 @@
-// Before some providers close (Provider.resetsOnUnread) what has arrived must be read, or what was sent may be lost.
+// Before some providers close (Provider.readsBeforeClose) what has arrived must be read, or what was sent may be lost.
 import type { Core } from './core.js';
 import { Kind, type Operation } from './operation.js';
 

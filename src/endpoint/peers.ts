@@ -9,6 +9,8 @@ export class PeerTable implements PeerOwner {
   readonly #own: Contact;
   readonly #onClose: (peer: Peer, reason: Error) => void;
   readonly #byContact = new Map<string, Peer>();
+  /** Addresses of closed peers that could not be removed. */
+  readonly #left = new Map<string, number>();
 
   constructor(core: Core, own: Contact, onClose: (peer: Peer, reason: Error) => void) {
     this.#core = core;
@@ -28,7 +30,7 @@ export class PeerTable implements PeerOwner {
       known.uses += 1;
       return known;
     }
-    return this.#add(text, this.#core.opened.addresses.insert(parsed.address));
+    return this.#add(text, this.#left.get(text) ?? this.#core.opened.addresses.insert(parsed.address));
   }
 
   async peers(contacts: Iterable<string | Uint8Array>): Promise<Peer[]> {
@@ -36,7 +38,10 @@ export class PeerTable implements PeerOwner {
     const texts = parsed.map(formatContact);
     const unknown = new Map<string, Uint8Array>();
     texts.forEach((text, index) => {
-      if (!this.#byContact.has(text)) unknown.set(text, parsed[index].address);
+      const left = this.#left.get(text);
+      if (this.#byContact.has(text)) return;
+      if (left === undefined) unknown.set(text, parsed[index].address);
+      else this.#add(text, left).uses = 0;
     });
     const inserted = await this.#insert([...unknown.values()]);
     [...unknown.keys()].forEach((text, index) => {
@@ -62,6 +67,7 @@ export class PeerTable implements PeerOwner {
   }
 
   #add(text: string, address: number): Peer {
+    this.#left.delete(text);
     const peer = new Peer(this, text, address);
     this.#byContact.set(text, peer);
     this.#core.peersByAddress[address] = peer;
@@ -84,6 +90,10 @@ export class PeerTable implements PeerOwner {
     const { state, peersByAddress, opened } = this.#core;
     // Somebody may have asked for the same contact again, and got the same address.
     if (state === 'closed' || peersByAddress[peer.address] !== undefined) return;
+    if (!opened.provider.removesAddresses) {
+      this.#left.set(peer.contact, peer.address);
+      return;
+    }
     try {
       opened.addresses.remove(peer.address);
     } catch {

@@ -27,13 +27,21 @@ export interface Provider {
   readonly namesSender: boolean;
   /** Whether messages complete in the order they were matched in, whatever their sizes. */
   readonly completesInOrder: boolean;
+  /**
+   * Whether fi_av_remove can be called while the endpoint lives: in libfabric 2.1 shm and rxm crash some time after it.
+   * Where not, the address of a closed peer stays, for whoever asks for the same contact again.
+   */
+  readonly removesAddresses: boolean;
+  /** Whether fi_cancel of a receive from one peer only is safe: in libfabric 2.1 shm and rxm crash. */
+  readonly cancelsDirected: boolean;
   /** Whether an injected message is where the peer can read it when the call returns, so that none is lost at close. */
   readonly injectsAtOnce: boolean;
   /**
-   * Whether closing with unread messages destroys what was sent: TCP then resets the connection, and the peer's kernel
-   * throws away what its process has not read yet.
+   * When what has arrived must be read before closing. 'afterSending': TCP resets a connection that is closed with unread
+   * data, and the peer's kernel throws away what its process has not read yet. 'always': shm 2.1 crashes where an unread
+   * message's sender has closed before.
    */
-  readonly resetsOnUnread: boolean;
+  readonly readsBeforeClose: 'never' | 'afterSending' | 'always';
   /** Whether FI_DELIVERY_COMPLETE and FI_TRANSMIT_COMPLETE work for single operations. */
   readonly delivery: boolean;
   readonly transmit: boolean;
@@ -47,8 +55,10 @@ const ipSockets = {
   falseCaps: [],
   namesSender: true,
   completesInOrder: true,
-  resetsOnUnread: false,
+  readsBeforeClose: 'never',
   injectsAtOnce: false,
+  removesAddresses: true,
+  cancelsDirected: true,
   delivery: true,
   transmit: true,
 } as const;
@@ -68,8 +78,10 @@ const table: readonly Provider[] = [
     falseCaps: [],
     namesSender: true,
     completesInOrder: false,
-    resetsOnUnread: false,
+    readsBeforeClose: 'never',
     injectsAtOnce: false,
+    removesAddresses: true,
+    cancelsDirected: true,
     delivery: true,
     transmit: true,
     note: 'AWS Elastic Fabric Adapter (SRD)',
@@ -85,8 +97,10 @@ const table: readonly Provider[] = [
     falseCaps: [],
     namesSender: true,
     completesInOrder: false,
-    resetsOnUnread: false,
+    readsBeforeClose: 'never',
     injectsAtOnce: false,
+    removesAddresses: false,
+    cancelsDirected: false,
     delivery: false,
     transmit: true,
     note: 'InfiniBand and RoCE; written from the documentation, untested',
@@ -98,7 +112,7 @@ const table: readonly Provider[] = [
     waitObjects: ['FI_WAIT_FD'],
     sleepBy: 'fd',
     spins: true,
-    resetsOnUnread: true,
+    readsBeforeClose: 'afterSending',
     note: 'TCP with native reliable datagrams, libfabric 1.18 and later',
   },
   {
@@ -110,7 +124,7 @@ const table: readonly Provider[] = [
     waitObjects: ['FI_WAIT_SET'],
     sleepBy: 'fd',
     spins: true,
-    resetsOnUnread: true,
+    readsBeforeClose: 'afterSending',
     // Advertised, and every call of it is unimplemented.
     falseCaps: ['FI_ATOMIC'],
     note: 'TCP with native reliable datagrams, libfabric 1.16 and 1.17',
@@ -123,6 +137,8 @@ const table: readonly Provider[] = [
     sleepBy: 'fd',
     spins: true,
     completesInOrder: false,
+    removesAddresses: false,
+    cancelsDirected: false,
     // Completes at once, whatever level is asked for.
     delivery: false,
     note: 'reliable datagrams over TCP connections, with atomics',
@@ -149,8 +165,10 @@ const table: readonly Provider[] = [
     falseCaps: [],
     namesSender: true,
     completesInOrder: false,
-    resetsOnUnread: false,
+    readsBeforeClose: 'always',
     injectsAtOnce: true,
+    removesAddresses: false,
+    cancelsDirected: false,
     delivery: true,
     transmit: true,
     note: 'shared memory of one host',
@@ -182,8 +200,10 @@ function unknown(name: string): Provider {
     falseCaps: [],
     namesSender: false,
     completesInOrder: false,
-    resetsOnUnread: false,
+    readsBeforeClose: 'never',
     injectsAtOnce: false,
+    removesAddresses: true,
+    cancelsDirected: true,
     delivery: false,
     transmit: false,
     note: 'not known to this package',

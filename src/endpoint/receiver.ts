@@ -394,8 +394,10 @@ export class Receiver {
     if (operation.receive === undefined) return;
     operation.abortReason = reason;
     let asked = false;
+    const { endpoint, opened } = this.#core;
     try {
-      asked = this.#core.endpoint.cancel(operation.context);
+      if (operation.peer === undefined || opened.provider.cancelsDirected)
+        asked = endpoint.cancel(operation.context);
     } catch {
       // unsupported: treated below
     }
