@@ -1,11 +1,21 @@
 // A peer that does not read: sends wait in order, within bounds, and nobody else suffers.
 import { expect, test } from 'vitest';
 import { next, numbered, numberOf, range, rejection, settledOf, until } from '../helpers/everyday.js';
-import { describeOnProviders, openOne, openPair } from '../helpers/providers.js';
+import { type ProviderUnderTest, describeOnProviders, openOne, openPair } from '../helpers/providers.js';
 
 const MIB = 1 << 20;
 
-describeOnProviders('backpressure', {}, (provider) => {
+const QUEUES_ALL = ['shm', 'tcp;ofi_rxm', 'sockets'];
+
+const settings = {
+  // tcp;ofi_rxm then also crashes at times, when leases of sends that nobody took are given up.
+  unless: ({ name, libraryVersion }: ProviderUnderTest) =>
+    libraryVersion >= 0x20000 && QUEUES_ALL.includes(name)
+      ? 'in libfabric 2 it takes in whatever is sent to a peer that does not read'
+      : undefined,
+};
+
+describeOnProviders('backpressure', settings, (provider) => {
   test('sends to a peer that does not read wait in order, and go when it reads', async () => {
     const { a, b, toB } = await openPair(provider);
     const order: number[] = [];
