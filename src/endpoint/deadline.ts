@@ -60,6 +60,8 @@ export function watchDeadline(
       stop();
       expire(deadlineError(`${what} did not finish within ${String(timeoutMs)} ms`));
     }, timeoutMs);
+    // What keeps the process alive is the endpoint, unless it was told not to (unref()).
+    timer.unref();
   }
   return stop;
 }

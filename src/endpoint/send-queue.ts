@@ -144,7 +144,11 @@ export class SendQueue {
       this.#scheduleRetry();
     };
     if (this.#retries <= FAST_TURNS) setImmediate(run);
-    else setTimeout(run, Math.min(SLOWEST_RETRY_MS, 2 ** Math.floor((this.#retries - FAST_TURNS) / 16)));
+    else {
+      // What keeps the process alive is the endpoint, unless it was told not to (unref()).
+      const pauseMs = Math.min(SLOWEST_RETRY_MS, 2 ** Math.floor((this.#retries - FAST_TURNS) / 16));
+      setTimeout(run, pauseMs).unref();
+    }
   }
 
   #giveUp(): void {
