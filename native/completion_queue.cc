@@ -100,6 +100,7 @@ Napi::Value completion_text(const Napi::CallbackInfo& info) {
 
 uint32_t CompletionQueueObject::poll(uint32_t consumed, uint32_t spin_ns, TurnBudget* budget) {
   ring->consume(consumed);
+  if (is_held()) return ring->available();
   if (engine != nullptr) return engine->poll(spin_ns, budget);
   reader->read(ring->room());
   if (spin_ns == 0) return ring->available();
@@ -140,7 +141,7 @@ Napi::Value start_engine(const Napi::CallbackInfo& info) {
   options.loop_tells = environment.loop_watch() != nullptr;
   // Wait calls on a queue without a wait object crash in several providers.
   if (object->wait_fd < 0 && options.sleep_by == SleepBy::WaitFd) options.sleep_by = SleepBy::Backoff;
-  if (object->wait_object == FI_WAIT_NONE) options.sleep_by = SleepBy::Backoff;
+  if (object->wait_object == FI_WAIT_NONE || object->wait_is_lost) options.sleep_by = SleepBy::Backoff;
   const WaitFd wait{object->fabric, &object->fid->fid, object->wait_set, object->wait_fd};
   object->engine = std::make_unique<Engine>(*object->reader, wait, options,
                                             [mailbox = environment.mailbox()] { mailbox->wake(); });
@@ -193,6 +194,22 @@ void CompletionQueueObject::before_close() {
     leaked = true;
     static_cast<void>(new std::shared_ptr<Object>(shared_from_this()));
   }
+}
+
+void CompletionQueueObject::add_endpoint() {
+  endpoints.fetch_add(1);
+  reader->allow_texts(true);
+}
+
+void CompletionQueueObject::begin_closing_endpoint() {
+  endpoints_closing.fetch_add(1);
+  wait_is_lost = true;
+  if (engine != nullptr) engine->give_up_waiting();
+}
+
+void CompletionQueueObject::end_closing_endpoint(bool closed) {
+  if (closed && endpoints.fetch_sub(1) == 1) reader->allow_texts(false);
+  endpoints_closing.fetch_sub(1);
 }
 
 int CompletionQueueObject::close_blocking() {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <memory>
 
 #include "completion_reader.h"
@@ -28,6 +29,13 @@ class CompletionQueueObject : public FidObject<fid_cq> {
   uint32_t poll(uint32_t consumed, uint32_t spin_ns, TurnBudget* budget);
   // After fi_close(endpoint): the contexts of the operations that the provider dropped.
   std::vector<uint32_t> drop_all_of(const void* endpoint);
+  void add_endpoint();
+  // An endpoint of the queue is about to be closed. Until it is nobody may read the queue, and from now on nobody may
+  // wait on it: tcp;ofi_rxm would look at the endpoint that was freed.
+  void begin_closing_endpoint();
+  // Under the reader's lock.
+  void end_closing_endpoint(bool closed);
+  bool is_held() const { return endpoints_closing.load(std::memory_order_acquire) != 0; }
 
   fid_domain* domain = nullptr;
   fid_fabric* fabric = nullptr;
@@ -40,6 +48,9 @@ class CompletionQueueObject : public FidObject<fid_cq> {
   std::unique_ptr<CompletionRing> ring;
   std::unique_ptr<CompletionReader> reader;
   std::unique_ptr<Engine> engine;
+  std::atomic<int32_t> endpoints{0};
+  std::atomic<int32_t> endpoints_closing{0};
+  bool wait_is_lost = false;
   LoopWatch* watch = nullptr;  // where the engine is watched
 };
 

@@ -113,7 +113,9 @@ bool CompletionReader::read_errors(uint32_t max, uint32_t* written) {
     record.context = operations_.complete(entry.op_context);
     if (record.context < 0 && entry.op_context != nullptr) continue;
     std::array<char, kTextLength> buffer{};
-    const char* text = fi_cq_strerror(queue_, entry.prov_errno, entry.err_data, buffer.data(), buffer.size());
+    const char* text = nullptr;
+    if (texts_allowed_.load(std::memory_order_relaxed))
+      text = fi_cq_strerror(queue_, entry.prov_errno, entry.err_data, buffer.data(), buffer.size());
     record.flags = static_cast<uint32_t>(entry.flags);
     // shm 1.17 gives the negative number.
     record.error = entry.err != 0 ? std::abs(entry.err) : FI_EOTHER;

@@ -37,6 +37,8 @@ class CompletionReader {
   // wait object that fi_cq_sread works on. wake() ends the sleep early. How many records were written, or a negative
   // fi_errno where the provider would not sleep.
   int32_t read_blocking(int timeout_ms);
+  // tcp;ofi_rxm asks the queue's first endpoint for the words of an error, also where there is none.
+  void allow_texts(bool allowed) { texts_allowed_.store(allowed); }
   // From any thread: ends a read_blocking of another thread. Does nothing where nobody sleeps.
   void wake();
 
@@ -68,6 +70,7 @@ class CompletionReader {
   std::array<fi_addr_t, kBatch> sources_;
   uint32_t reads_ = 0;
   int last_failure_ = 0;
+  std::atomic<bool> texts_allowed_{true};
   std::mutex texts_mutex_;
   std::map<int32_t, std::string> texts_;
   int32_t next_text_ = 0;

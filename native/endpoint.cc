@@ -1,5 +1,7 @@
 #include "endpoint.h"
 
+#include <unistd.h>
+
 #include "handle.h"
 #include "info.h"
 #include "shm_files.h"
@@ -29,6 +31,7 @@ int bind_to(EndpointObject& endpoint, const std::shared_ptr<Object>& other, uint
       auto* queue = static_cast<CompletionQueueObject*>(other.get());
       const int status = fi_ep_bind(endpoint.fid, &queue->fid->fid, flags);
       if (status != 0) return status;
+      if (endpoint.transmit_queue != queue && endpoint.receive_queue != queue) queue->add_endpoint();
       if ((flags & FI_TRANSMIT) != 0) endpoint.transmit_queue = queue;
       if ((flags & FI_RECV) != 0) endpoint.receive_queue = queue;
       return 0;
@@ -133,20 +136,43 @@ Napi::Value endpoint_calls(const Napi::CallbackInfo& info) {
 
 }  // namespace
 
-void EndpointObject::before_close() { enabled = false; }
+std::vector<CompletionQueueObject*> EndpointObject::queues() const {
+  std::vector<CompletionQueueObject*> bound;
+  if (transmit_queue != nullptr) bound.push_back(transmit_queue);
+  if (receive_queue != nullptr && receive_queue != transmit_queue) bound.push_back(receive_queue);
+  return bound;
+}
+
+void EndpointObject::before_close() {
+  enabled = false;
+  for (CompletionQueueObject* queue : queues()) queue->begin_closing_endpoint();
+}
 
 int EndpointObject::close_blocking() {
+  const std::vector<CompletionQueueObject*> bound = queues();
+  // Whoever reads just now comes to an end; nobody begins.
+  for (size_t locked = 0; locked < bound.size();) {
+    if (bound[locked]->reader->try_lock()) {
+      ++locked;
+      continue;
+    }
+    bound[locked]->reader->wake();
+    // Two endpoints may close that share two queues: wait without holding any.
+    while (locked > 0) bound[--locked]->reader->unlock();
+    usleep(20);
+  }
   const int status = FidObject::close_blocking();
+  for (CompletionQueueObject* queue : bound) {
+    queue->end_closing_endpoint(status == 0);
+    queue->reader->unlock();
+  }
   if (status == 0) shm_release(kShmDirectory, shm_name, &shm_lock_fd);
   return status;
 }
 
 void EndpointObject::after_close() {
-  for (CompletionQueueObject* queue : {transmit_queue, receive_queue}) {
-    if (queue == nullptr || queue->reader == nullptr) continue;
+  for (CompletionQueueObject* queue : queues())
     for (uint32_t context : queue->drop_all_of(this)) dropped->push_back(context);
-    if (transmit_queue == receive_queue) break;
-  }
 }
 
 void register_endpoint(Napi::Object exports, Environment* environment) {

@@ -16,6 +16,8 @@ class EndpointObject : public FidObject<fid_ep> {
   void before_close() override;
   int close_blocking() override;
   void after_close() override;
+  // What is bound, each once.
+  std::vector<CompletionQueueObject*> queues() const;
 
   fid_domain* domain = nullptr;
   bool enabled = false;

@@ -159,6 +159,15 @@ uint32_t Engine::poll(uint32_t spin_ns, TurnBudget* budget) {
 }
 
 bool Engine::wait_is_armed() {
+  // It may make progress, which is the reader's to do: an endpoint that is being closed holds the lock.
+  if (!reader_.try_lock()) return false;
+  const bool armed = wait_may_begin();
+  reader_.unlock();
+  return armed;
+}
+
+bool Engine::wait_may_begin() {
+  if (waiting_given_up_.load(std::memory_order_relaxed)) return false;
   // A wait set answers a wait of no time with a timeout where there is nothing to read; it clears old signals by it.
   if (wait_.wait_set != nullptr) return fi_wait(wait_.wait_set, 0) == -FI_ETIMEDOUT;
   fid* fids[1] = {wait_.queue};
@@ -196,7 +205,7 @@ Rest Engine::before_sleep(uint64_t now_ns) {
   }
   if (options_.mode == EngineMode::Thread) return Rest::Sleep;
   if (stays_awake(now_ns)) return Rest::StayAwake;
-  if (loop_watches_fd()) {
+  if (loop_watches_fd() && !waiting_given_up_.load(std::memory_order_relaxed)) {
     if (wait_is_armed()) {
       refusals_to_sleep_ = 0;
       return Rest::Sleep;
@@ -226,7 +235,8 @@ uint32_t Engine::read_as_thread() {
 
 void Engine::rest_as_thread(uint64_t interval_ns) {
   // Waits that end at once, again and again, would burn a core: net 1.17's fd stays readable after its first event.
-  const bool trusted = options_.sleep_by != SleepBy::Backoff && vain_waits_ < kRefusalsAllowed;
+  const bool trusted = options_.sleep_by != SleepBy::Backoff && vain_waits_ < kRefusalsAllowed &&
+                       !waiting_given_up_.load(std::memory_order_relaxed);
   if (!trusted || !in_charge() || interval_ns <= kShortestPause * 4) {
     sleeper_.sleep(interval_ns);
     return;
@@ -243,6 +253,10 @@ void Engine::rest_as_thread(uint64_t interval_ns) {
   }
   if (!reader_.try_lock()) {
     sleeper_.sleep(kShortestPause);
+    return;
+  }
+  if (waiting_given_up_.load(std::memory_order_relaxed)) {
+    reader_.unlock();
     return;
   }
   const int32_t got = reader_.read_blocking(std::max(1, static_cast<int>(options_.max_sleep_ns / 1'000'000)));

@@ -78,6 +78,8 @@ class Engine {
   Rest before_sleep(uint64_t now_ns);
   // Something was posted: stay awake for its completion.
   void note_activity() { ++activity_; }
+  // From now on no wait call is made on the queue, only reads.
+  void give_up_waiting() { waiting_given_up_.store(true); }
 
   const EngineOptions& options() const { return options_; }
   int wait_fd() const { return wait_.fd; }
@@ -101,6 +103,7 @@ class Engine {
   bool look(uint32_t times);
   bool spin(uint64_t budget_ns, uint64_t* spent_ns);
   bool wait_is_armed();
+  bool wait_may_begin();
   void hand_over();
   bool stays_awake(uint64_t now_ns);
   // Whether reading is the thread's business alone.
@@ -135,6 +138,7 @@ class Engine {
   std::atomic<uint64_t> hand_overs_{0};
   std::atomic<uint64_t> loop_reads_{0};
   std::atomic<uint64_t> thread_reads_{0};
+  std::atomic<bool> waiting_given_up_{false};
   std::atomic<bool> stopping_{false};
   std::atomic<bool> finished_{true};
   Sleeper sleeper_;
