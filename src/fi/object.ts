@@ -7,15 +7,20 @@ interface Forgotten {
   name: string;
 }
 
+// An endpoint is forgotten together with all that it depends on: that is told once.
+let forgotten: string[] = [];
+function warnOfForgotten(): void {
+  const names = [...new Set(forgotten)].sort().join(', ');
+  forgotten = [];
+  process.emitWarning(
+    `libfabric objects were garbage-collected without close(): ${names}; call close() or use \`await using\``,
+    { type: 'FabricWarning', code: 'FABRIC_FORGOTTEN' },
+  );
+}
+
 // The program lost the object without closing it: it is closed, in the right order, and told.
 const safetyNet = new FinalizationRegistry<Forgotten>(({ handle, name }) => {
-  process.emitWarning(
-    `a libfabric ${name} was garbage-collected without close(); call close() or use \`await using\``,
-    {
-      type: 'FabricWarning',
-      code: 'FABRIC_FORGOTTEN',
-    },
-  );
+  if (forgotten.push(name) === 1) setImmediate(warnOfForgotten);
   addon().forget(handle);
 });
 
