@@ -23,6 +23,8 @@ export default defineConfig({
     pool: 'forks',
     // Endpoints spin while they wait, so two files at once on two cores would measure, and starve, each other.
     fileParallelism: false,
+    // Tests that wait for child processes run two at once, on the two cores of the smallest machine.
+    maxConcurrency: 2,
     retry: 0,
     testTimeout: 20_000,
     hookTimeout: 20_000,

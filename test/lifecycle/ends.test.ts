@@ -1,0 +1,65 @@
+/**
+ * A process ends as it was told to, with nothing of ours on stderr, whatever its endpoint is doing. One child process
+ * per case.
+ */
+import { describe, expect, test } from 'vitest';
+import { describeOnProviders, openOptions } from '../helpers/providers.js';
+import { CHILD_TEST_MS, runChild } from './child.js';
+import type { Case, End } from './programs/ends.js';
+import type { Stage } from './programs/stages.js';
+
+const stages: readonly Stage[] = ['created', 'enabled', 'receiving', 'sending', 'closing'];
+
+interface Expected {
+  end: End;
+  signal?: NodeJS.Signals;
+  code: number | null;
+  /** Lines after those that every case prints. */
+  stdout?: string;
+  /** Whether Node itself says on stderr what went wrong. */
+  throws?: boolean;
+}
+
+const ends: readonly Expected[] = [
+  { end: 'natural', code: 0, stdout: 'ready\n' },
+  { end: 'exit', code: 7, stdout: 'ready\n' },
+  { end: 'exception', code: 1, stdout: 'ready\n', throws: true },
+  { end: 'rejection', code: 1, stdout: 'ready\n', throws: true },
+  { end: 'signal', signal: 'SIGTERM', code: null, stdout: 'ready\n' },
+  { end: 'signal', signal: 'SIGINT', code: null, stdout: 'ready\n' },
+  { end: 'worker-natural', code: 0, stdout: 'worker 0\n' },
+  { end: 'worker-exit', code: 0, stdout: 'worker 7\n' },
+  { end: 'worker-exception', code: 0, stdout: 'error as asked for\nworker 1\n' },
+  { end: 'worker-terminate', code: 0, stdout: 'worker 1\n' },
+  { end: 'exit-with-worker', code: 7, stdout: '' },
+];
+
+describeOnProviders('the end of a process', { timeoutMs: CHILD_TEST_MS }, (provider) => {
+  describe.each(stages)('while an endpoint is %s', (stage) => {
+    test.concurrent.each(ends)(
+      'by $end $signal',
+      async ({ end, signal = null, code, stdout, throws = false }) => {
+        const asked: Case = { place: openOptions(provider), stage, end };
+        const child = await runChild('ends', asked, {
+          onReady: (process) => {
+            if (signal !== null) process.kill(signal);
+          },
+        });
+        expect({
+          code: child.code,
+          signal: child.signal,
+          stdout: child.stdout,
+          stderr: child.stderr,
+        }).toEqual({
+          code,
+          signal,
+          stdout,
+          stderr: throws ? (expect.stringContaining('as asked for') as string) : '',
+        });
+        expect(child.stderr).not.toMatch(/fabric/i);
+        // A signal leaves no time to clean up; whatever else ends a process does.
+        if (signal === null) expect(child.files).toEqual([]);
+      },
+    );
+  });
+});
