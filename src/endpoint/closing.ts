@@ -61,7 +61,7 @@ export class Closing {
     core.state = 'closing';
     const reason = closedError('the Endpoint');
     this.#receiver.rejectAll(reason);
-    if (!(await within(this.#sender.queue.drain(), boundMs))) this.#tellLost(boundMs);
+    await within(this.#sender.queue.drain(), boundMs);
     this.#sender.queue.rejectAll(reason);
     const { readsBeforeClose } = core.opened.provider;
     if (
@@ -107,19 +107,6 @@ export class Closing {
     if (!busy) this.#warn(`closing the ${name} failed: ${String(failure)}`);
     object.abandon();
     return false;
-  }
-
-  /** Copied messages whose promises resolved long ago, and which nobody would hear of. */
-  #tellLost(boundMs: number): void {
-    let lost = 0;
-    for (const operation of this.#core.operations.inFlight())
-      if (operation.kind < Kind.Receive && operation.send === undefined && operation.released === undefined)
-        lost += 1;
-    if (lost === 0) return;
-    const message =
-      `close() gave up ${String(lost)} messages that their peers did not take within ${String(boundMs)} ms; ` +
-      'timeoutMs of close() sets the time';
-    this.#core.listener.fault(new FabricError(message, 'ERR_FABRIC_CLOSED'));
   }
 
   #warn(message: string): void {

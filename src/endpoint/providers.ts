@@ -38,8 +38,8 @@ export interface Provider {
   readonly injectsAtOnce: boolean;
   /**
    * When what has arrived must be read before closing. 'afterSending': TCP resets a connection that is closed with unread
-   * data, and the peer's kernel throws away what its process has not read yet. 'always': shm and rxm 2.1 crash where
-   * unread messages are left.
+   * data, and the peer's kernel throws away what its process has not read yet. 'always': shm 2.1 crashes where an unread
+   * message's sender has closed before.
    */
   readonly readsBeforeClose: 'never' | 'afterSending' | 'always';
   /** Whether FI_DELIVERY_COMPLETE and FI_TRANSMIT_COMPLETE work for single operations. */
@@ -137,7 +137,6 @@ const table: readonly Provider[] = [
     sleepBy: 'fd',
     spins: true,
     completesInOrder: false,
-    readsBeforeClose: 'always',
     removesAddresses: false,
     cancelsDirected: false,
     // Completes at once, whatever level is asked for.
