@@ -3,20 +3,30 @@
 
 #include <cstdlib>
 
+#include "about.h"
 #include "address_vector.h"
+#include "av_set.h"
 #include "completion_queue.h"
+#include "counter.h"
 #include "domain.h"
+#include "efa_ops.h"
 #include "endpoint.h"
 #include "event_queue.h"
 #include "fabric.h"
 #include "handle.h"
 #include "info.h"
 #include "libfabric.h"
+#include "log_import.h"
 #include "loop_watch.h"
 #include "memory.h"
 #include "memory_region.h"
 #include "message.h"
+#include "options.h"
+#include "passive_endpoint.h"
+#include "poll_set.h"
+#include "rdma_core.h"
 #include "shm_janitor.h"
+#include "wait_set.h"
 
 namespace ofi {
 
@@ -51,6 +61,7 @@ Napi::Value load(const Napi::CallbackInfo& info) {
   for (uint32_t i = 0; i < found.other_copies.size(); ++i)
     copies.Set(i, Napi::String::New(env, found.other_copies[i]));
   result.Set("otherCopies", copies);
+  result.Set("forkNeedsSupport", Napi::Boolean::New(env, found.fork_needs_support));
   // After libfabric is loaded, so that this handler runs before the library's destructors.
   if (found.available) stop_engines_at_exit();
   if (found.available && environment.loop_watch() == nullptr && info[0].ToBoolean().Value())
@@ -65,6 +76,21 @@ Napi::Value error_text(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), text != nullptr ? text : "");
 }
 
+// environmentVariable(name): as C sees it. process.env of a worker is a copy.
+Napi::Value environment_variable(const Napi::CallbackInfo& info) {
+  const std::string name = info[0].As<Napi::String>().Utf8Value();
+  const char* value = std::getenv(name.c_str());
+  return value == nullptr ? info.Env().Undefined() : Napi::String::New(info.Env(), value);
+}
+
+// efaReadsRemoteMemory(): undefined where there is no EFA device.
+Napi::Value efa_reads_remote_memory(const Napi::CallbackInfo& info) {
+  const RdmaRead answer =
+      library().available ? rdma_read_of_efa_device(library().handle) : RdmaRead::kNoDevice;
+  if (answer == RdmaRead::kNoDevice) return info.Env().Undefined();
+  return Napi::Boolean::New(info.Env(), answer == RdmaRead::kYes);
+}
+
 // close(handle): resolves with a status.
 Napi::Value close(const Napi::CallbackInfo& info) {
   Environment& environment = Environment::of(info);
@@ -76,6 +102,14 @@ Napi::Value forget(const Napi::CallbackInfo& info) {
   Environment& environment = Environment::of(info);
   const std::shared_ptr<Object> object = environment.any(handle_argument(info, 0));
   if (object != nullptr) environment.forget_object(object);
+  return info.Env().Undefined();
+}
+
+// abandon(handle): its close, where one is under way, may never return.
+Napi::Value abandon(const Napi::CallbackInfo& info) {
+  Environment& environment = Environment::of(info);
+  const std::shared_ptr<Object> object = environment.any(handle_argument(info, 0));
+  if (object != nullptr) environment.abandon_object(object);
   return info.Env().Undefined();
 }
 
@@ -135,23 +169,42 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   napi_add_async_cleanup_hook(env, clean_up, new Teardown{environment}, nullptr);
   define(exports, "load", load, environment);
   define(exports, "errorText", error_text, environment);
+  define(exports, "environmentVariable", environment_variable, environment);
+  define(exports, "efaReadsRemoteMemory", efa_reads_remote_memory, environment);
   define(exports, "close", close, environment);
   define(exports, "forget", forget, environment);
+  define(exports, "abandon", abandon, environment);
   define(exports, "dependants", dependants, environment);
   define(exports, "setWake", set_wake, environment);
   define(exports, "keepAlive", keep_alive, environment);
   define(exports, "shutDown", shut_down, environment);
   register_info(exports, environment);
+  register_about(exports, environment);
+  register_log_import(exports, environment);
   register_fabric(exports, environment);
   register_domain(exports, environment);
   register_event_queue(exports, environment);
   register_completion_queue(exports, environment);
+  register_counter(exports, environment);
+  register_wait_set(exports, environment);
+  register_av_set(exports, environment);
+  register_collective(exports, environment);
+  register_poll_set(exports, environment);
   register_address_vector(exports, environment);
   register_memory(exports, environment);
   register_memory_region(exports, environment);
   register_endpoint(exports, environment);
+  register_options(exports, environment);
+  register_efa_ops(exports, environment);
+  register_passive_endpoint(exports, environment);
+  register_connection(exports, environment);
   register_message(exports, environment);
+  register_message_vector(exports, environment);
   register_tagged(exports, environment);
+  register_rma(exports, environment);
+  register_rma_vector(exports, environment);
+  register_atomic(exports, environment);
+  register_atomic_vector(exports, environment);
   register_shm_janitor(exports, environment);
   return exports;
 }

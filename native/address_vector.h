@@ -22,6 +22,8 @@ class AddressVectorObject : public FidObject<fid_av> {
 
   fid_domain* domain = nullptr;
   std::vector<uint8_t> live;
+  // How many addresses there were when the first set of them was opened; -1: none was.
+  int32_t range_limit = -1;
 };
 
 void register_address_vector(Napi::Object exports, Environment* environment);

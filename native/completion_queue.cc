@@ -1,5 +1,8 @@
 #include "completion_queue.h"
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <system_error>
 
 #include "event_queue.h"
@@ -30,6 +33,11 @@ void ask_wait_object(CompletionQueueObject& object) {
 // A wait set of the fabric's, for FI_WAIT_SET (fi_wait_open(3)).
 int open_wait_set(CompletionQueueObject& object, CqAttributes& attributes) {
   if (!OFI_HAS_OP(object.fabric->ops, fi_ops_fabric, wait_open)) return -FI_ENOSYS;
+  if (object.shared_wait_set != nullptr) {
+    object.wait_set = object.shared_wait_set->fid;
+    attributes.attr.wait_set = object.wait_set;
+    return 0;
+  }
   auto wait = zeroed<fi_wait_attr>();
   wait.wait_obj = FI_WAIT_FD;
   const int status = fi_wait_open(object.fabric, &wait, &object.wait_set);
@@ -44,7 +52,7 @@ int open_queue(CompletionQueueObject& object, uint32_t size, fi_cq_format format
   attributes.attr.format = format;
   attributes.attr.wait_obj = wait;
   int status = wait == FI_WAIT_SET ? open_wait_set(object, attributes) : 0;
-  if (status == 0) status = fi_cq_open(object.domain, &attributes.attr, &object.fid, nullptr);
+  if (status == 0) status = fi_cq_open(object.domain, &attributes.attr, &object.fid, &object);
   if (status != 0) {
     object.close_wait_set();
     return status;
@@ -56,7 +64,8 @@ int open_queue(CompletionQueueObject& object, uint32_t size, fi_cq_format format
   return 0;
 }
 
-// openCompletionQueue(domain, capacity, format, waitObject): fi_cq_open(3).
+// openCompletionQueue(domain, capacity, format, waitObject, waitSet | -1): fi_cq_open(3). The queue's context is its object,
+// which fi_poll(3) gives.
 Napi::Value open_completion_queue(const Napi::CallbackInfo& info) {
   Environment& environment = Environment::of(info);
   auto domain = environment.open_shared<DomainObject>(handle_argument(info, 0));
@@ -68,8 +77,13 @@ Napi::Value open_completion_queue(const Napi::CallbackInfo& info) {
   if (!object->ring_block) return resolved(info.Env(), -FI_ENOMEM);
   object->domain = domain->fid;
   object->fabric = domain->fabric;
-  return environment.open_object(object, {domain}, [object, capacity, format, wait] {
-    return open_queue(*object, capacity, format, wait);
+  object->shared_wait_set = environment.open_shared<WaitSetObject>(handle_argument(info, 4));
+  std::vector<std::shared_ptr<Object>> parents{domain};
+  if (object->shared_wait_set != nullptr) parents.emplace_back(object->shared_wait_set);
+  return environment.open_object(object, parents, [object, capacity, format, wait] {
+    const int status = open_queue(*object, capacity, format, wait);
+    if (status == 0 && object->shared_wait_set != nullptr) object->shared_wait_set->add(object);
+    return status;
   });
 }
 
@@ -98,31 +112,87 @@ Napi::Value completion_text(const Napi::CallbackInfo& info) {
 
 }  // namespace
 
-uint32_t CompletionQueueObject::poll(uint32_t consumed, uint32_t spin_ns, TurnBudget* budget) {
+uint32_t CompletionQueueObject::poll(uint32_t consumed, uint32_t max, uint32_t spin_ns, TurnBudget* budget,
+                                     Until until) {
   ring->consume(consumed);
-  if (is_held()) return ring->available();
-  if (engine != nullptr) return engine->poll(spin_ns, budget);
-  reader->read(ring->room());
-  if (spin_ns == 0) return ring->available();
+  if (!is_held()) read_for_program(spin_ns, budget, until);
+  return ring->show(max);
+}
+
+void CompletionQueueObject::read_for_program(uint32_t spin_ns, TurnBudget* budget, Until until) {
+  if (engine != nullptr) {
+    engine->poll(spin_ns, budget, until);
+    return;
+  }
+  look();
+  if (spin_ns == 0) return;
   const uint64_t deadline = monotonic_ns() + spin_ns;
   while (ring->available() == 0 && monotonic_ns() < deadline)
     for (int i = 0; i < 8 && ring->available() == 0; ++i) {
       pause_between_looks();
-      reader->read(ring->room());
+      look();
     }
-  return ring->available();
+}
+
+// Where somebody else reads just now, such as the thread of a wait, that puts it into the ring too.
+void CompletionQueueObject::look() {
+  if (is_held() || !reader->try_lock()) return;
+  if (!is_held()) reader->read(ring->room());
+  reader->unlock();
+}
+
+int CompletionQueueObject::look_for_waiter() {
+  const std::shared_lock<std::shared_mutex> held(use, std::try_to_lock);
+  if (!held.owns_lock() || closing.load()) return kClosed;
+  look();
+  return ring->has_unseen() ? kOk : -FI_EAGAIN;
+}
+
+int CompletionQueueObject::wait(uint64_t timeout_ms) {
+  constexpr uint32_t kShortestPauseUs = 10;
+  constexpr uint32_t kLongestPauseUs = 1'000;
+  const uint64_t deadline = monotonic_ns() + timeout_ms * 1'000'000;
+  const uint32_t before = signals.load();
+  for (uint32_t pause_us = kShortestPauseUs;; pause_us = std::min(pause_us * 2, kLongestPauseUs)) {
+    const int status = look_for_waiter();
+    if (status != -FI_EAGAIN) return status;
+    if (signals.load() != before) return -FI_ECANCELED;
+    if (monotonic_ns() >= deadline) return -FI_ETIMEDOUT;
+    usleep(pause_us);
+  }
 }
 
 namespace {
 
-// pollQueue: queue, consumed, spinMicroseconds, budgeted. Gives back the records consumed since the last call, reads
-// the queue, and answers how many records wait in the ring.
+// pollQueue: queue, consumed, max, spinMicroseconds, budgeted. Gives back the records consumed since the last call, reads
+// the queue, and answers how many records wait in the ring; the program looks at up to max of them.
 napi_value poll_queue(napi_env env, napi_callback_info info) {
   const FastCall call(env, info);
   auto* object = call.environment().open<CompletionQueueObject>(call.u32(0));
   if (object == nullptr) return call.answer(kClosed);
-  TurnBudget* budget = call.u32(3) != 0 ? &call.environment().budget() : nullptr;
-  return call.answer(static_cast<int32_t>(object->poll(call.u32(1), call.u32(2) * 1'000, budget)));
+  TurnBudget* budget = call.u32(4) != 0 ? &call.environment().budget() : nullptr;
+  const uint32_t waiting = object->poll(call.u32(1), call.u32(2), call.u32(3) * 1'000, budget);
+  return call.answer(static_cast<int32_t>(waiting));
+}
+
+// waitForCompletion(queue, timeoutMs): waits as fi_cq_sreadfrom(3), off the JavaScript thread. Resolves with a status.
+Napi::Value wait_for_completion(const Napi::CallbackInfo& info) {
+  Environment& environment = Environment::of(info);
+  auto object = environment.open_shared<CompletionQueueObject>(handle_argument(info, 0));
+  if (object == nullptr) return resolved(info.Env(), kClosed);
+  const auto timeout_ms = static_cast<uint64_t>(info[1].As<Napi::Number>().Int64Value());
+  return environment.status_of(object, [object, timeout_ms] { return object->wait(timeout_ms); });
+}
+
+// signalCompletionQueue(queue): fi_cq_signal(3). A status.
+Napi::Value signal_completion_queue(const Napi::CallbackInfo& info) {
+  auto* object = Environment::of(info).open<CompletionQueueObject>(handle_argument(info, 0));
+  if (object == nullptr) return Napi::Number::New(info.Env(), kClosed);
+  object->signals.fetch_add(1);
+  if (object->wait_object == FI_WAIT_NONE || !OFI_HAS_OP(object->fid->ops, fi_ops_cq, signal))
+    return Napi::Number::New(info.Env(), kOk);
+  const int status = fi_cq_signal(object->fid);
+  return Napi::Number::New(info.Env(), status == -FI_ENOSYS ? kOk : status);
 }
 
 // startEngine(queue, eventQueue | -1, mode, sleepBy, spinMicroseconds, maxSleepMicroseconds): a status.
@@ -141,7 +211,10 @@ Napi::Value start_engine(const Napi::CallbackInfo& info) {
   options.loop_tells = environment.loop_watch() != nullptr;
   // Wait calls on a queue without a wait object crash in several providers.
   if (object->wait_fd < 0 && options.sleep_by == SleepBy::WaitFd) options.sleep_by = SleepBy::Backoff;
-  if (object->wait_object == FI_WAIT_NONE || object->wait_is_lost) options.sleep_by = SleepBy::Backoff;
+  // A wait on a set of several queues would look at others than this one, which are others' to read.
+  const bool wait_is_shared = object->shared_wait_set != nullptr;
+  if (object->wait_object == FI_WAIT_NONE || object->wait_is_lost || wait_is_shared)
+    options.sleep_by = SleepBy::Backoff;
   const WaitFd wait{object->fabric, &object->fid->fid, object->wait_set, object->wait_fd};
   object->engine = std::make_unique<Engine>(*object->reader, wait, options,
                                             [mailbox = environment.mailbox()] { mailbox->wake(); });
@@ -162,7 +235,9 @@ Napi::Value start_engine(const Napi::CallbackInfo& info) {
 Napi::Value stop_engine(const Napi::CallbackInfo& info) {
   auto* object = Environment::of(info).open<CompletionQueueObject>(handle_argument(info, 0));
   if (object == nullptr) return Napi::Number::New(info.Env(), kClosed);
-  object->before_close();
+  object->stop_engine();
+  // So that another may be started. One whose thread hangs in the provider stays.
+  if (!object->leaked) object->engine.reset();
   return Napi::Number::New(info.Env(), kOk);
 }
 
@@ -186,6 +261,11 @@ CompletionQueueObject::~CompletionQueueObject() {
 }
 
 void CompletionQueueObject::before_close() {
+  closing.store(true);
+  stop_engine();
+}
+
+void CompletionQueueObject::stop_engine() {
   if (engine == nullptr) return;
   if (watch != nullptr) watch->remove(engine.get());
   watch = nullptr;
@@ -196,9 +276,16 @@ void CompletionQueueObject::before_close() {
   }
 }
 
-void CompletionQueueObject::add_endpoint() {
-  endpoints.fetch_add(1);
-  reader->allow_texts(true);
+void CompletionQueueObject::count_endpoints(int32_t more) {
+  endpoints_ += more;
+  reader->allow_texts(endpoints_ != 0);
+  reader->allow_reads(endpoints_ != 0 || !needs_endpoint_);
+}
+
+void CompletionQueueObject::add_endpoint(bool needs_it) {
+  const std::lock_guard<std::mutex> guard(endpoints_mutex_);
+  needs_endpoint_ = needs_endpoint_ || needs_it;
+  count_endpoints(1);
 }
 
 void CompletionQueueObject::begin_closing_endpoint() {
@@ -208,25 +295,37 @@ void CompletionQueueObject::begin_closing_endpoint() {
 }
 
 void CompletionQueueObject::end_closing_endpoint(bool closed) {
-  if (closed && endpoints.fetch_sub(1) == 1) reader->allow_texts(false);
+  if (closed) {
+    const std::lock_guard<std::mutex> guard(endpoints_mutex_);
+    count_endpoints(-1);
+  }
   endpoints_closing.fetch_sub(1);
 }
 
 int CompletionQueueObject::close_blocking() {
   if (leaked) return -FI_EBUSY;
   if (reader != nullptr) reader->set_event_queue(nullptr);
+  const std::unique_lock<std::shared_mutex> alone(use);
   const int status = FidObject::close_blocking();
   if (status == 0) close_wait_set();
+  // It may be tried again.
+  if (status != 0) closing.store(false);
   return status;
 }
 
 // After the queue: it is busy while the queue uses it.
 void CompletionQueueObject::close_wait_set() {
-  if (wait_set != nullptr) fi_close(&wait_set->fid);
+  if (wait_set != nullptr && shared_wait_set == nullptr) fi_close(&wait_set->fid);
   wait_set = nullptr;
 }
 
-std::vector<uint32_t> CompletionQueueObject::drop_all_of(const void* endpoint) {
+void CompletionQueueObject::read_all() {
+  // A read ends early where an error is in the way.
+  while (reader->read(ring->room()) != 0) {
+  }
+}
+
+std::vector<uint32_t> CompletionQueueObject::drop_all_of(const void* endpoint, bool reads) {
   std::vector<uint32_t> dropped;
   // The reader frees slots too: not both at once. Its lock is held for one batch, or a sleep that wake() ends.
   const uint64_t deadline = monotonic_ns() + kEngineStopMs * 1'000'000ULL;
@@ -236,18 +335,29 @@ std::vector<uint32_t> CompletionQueueObject::drop_all_of(const void* endpoint) {
     locked = reader->try_lock();
   }
   if (!locked) return dropped;
-  // What was completed before the close is no loss. A read ends early where an error is in the way.
-  while (reader->read(ring->room()) != 0) {
-  }
+  // What was completed before the close is no loss.
+  if (reads) read_all();
   operations.drop_all_of(endpoint, [&dropped](uint32_t index) { dropped.push_back(index); });
   reader->unlock();
   return dropped;
+}
+
+int32_t CompletionQueueObject::retire(uint32_t context, const void* endpoint) {
+  if (!reader->try_lock()) {
+    reader->wake();
+    return -FI_EAGAIN;
+  }
+  const bool was_there = operations.retire(context, endpoint);
+  reader->unlock();
+  return was_there ? kOk : kContextBusy;
 }
 
 void register_completion_queue(Napi::Object exports, Environment* environment) {
   define(exports, "openCompletionQueue", open_completion_queue, environment);
   define(exports, "completionQueueMemory", completion_queue_memory, environment);
   define(exports, "completionQueueWait", completion_queue_wait, environment);
+  define(exports, "waitForCompletion", wait_for_completion, environment);
+  define(exports, "signalCompletionQueue", signal_completion_queue, environment);
   define(exports, "completionText", completion_text, environment);
   define_fast(exports, "pollQueue", poll_queue, environment);
   define(exports, "startEngine", start_engine, environment);

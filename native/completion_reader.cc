@@ -29,7 +29,8 @@ bool CompletionReader::write_record(const Entry& entry, fi_addr_t source) {
   // The slot is freed after the record can be seen to exist only by the caller's publish; JavaScript reuses a slot
   // only after it has read its record.
   CompletionRecord& record = ring_.next();
-  record.context = operations_.complete(entry.op_context);
+  Portion portion;
+  record.context = operations_.complete(entry.op_context, {entry.flags, entry.buf, 0}, &portion);
   // A late report of an operation that its endpoint's close has already accounted for.
   if (record.context < 0 && entry.op_context != nullptr) return false;
   record.flags = static_cast<uint32_t>(entry.flags);
@@ -42,6 +43,7 @@ bool CompletionReader::write_record(const Entry& entry, fi_addr_t source) {
   record.data = entry.data;
   record.tag = tag_of(entry);
   record.overflow = 0;
+  record.place = portion.place;
   ring_.publish();
   return true;
 }
@@ -72,13 +74,15 @@ uint32_t CompletionReader::read_batch(uint32_t max) {
 }
 
 uint32_t CompletionReader::read(uint32_t max) {
-  if (++reads_ % kReadsPerEventQueueRead == 0) read_event_queue();
+  if (!reads_allowed()) return 0;
+  if (++reads_ % kReadsPerEventQueueRead == 0) read_event_errors();
   return format_ == FI_CQ_FORMAT_TAGGED ? read_batch<fi_cq_tagged_entry>(max)
                                         : read_batch<fi_cq_data_entry>(max);
 }
 
 int32_t CompletionReader::read_blocking(int timeout_ms) {
-  read_event_queue();
+  if (!reads_allowed()) return -FI_EAGAIN;
+  read_event_errors();
   if (ring_.room() == 0) return 0;
   fi_cq_tagged_entry entry = zeroed<fi_cq_tagged_entry>();  // starts with the members of every smaller format
   fi_addr_t source = FI_ADDR_NOTAVAIL;
@@ -110,15 +114,17 @@ bool CompletionReader::read_errors(uint32_t max, uint32_t* written) {
     if (got != 1) break;
     any = true;
     CompletionRecord& record = ring_.next();
-    record.context = operations_.complete(entry.op_context);
+    // shm 1.17 gives the negative number.
+    const int error = entry.err != 0 ? std::abs(entry.err) : FI_EOTHER;
+    Portion portion;
+    record.context = operations_.complete(entry.op_context, {entry.flags, entry.buf, error}, &portion);
     if (record.context < 0 && entry.op_context != nullptr) continue;
     std::array<char, kTextLength> buffer{};
     const char* text = nullptr;
     if (texts_allowed_.load(std::memory_order_relaxed))
       text = fi_cq_strerror(queue_, entry.prov_errno, entry.err_data, buffer.data(), buffer.size());
-    record.flags = static_cast<uint32_t>(entry.flags);
-    // shm 1.17 gives the negative number.
-    record.error = entry.err != 0 ? std::abs(entry.err) : FI_EOTHER;
+    record.flags = static_cast<uint32_t>(entry.flags | (portion.released ? FI_MULTI_RECV : 0));
+    record.error = error;
     record.provider_error = entry.prov_errno;
     record.length_low = static_cast<uint32_t>(entry.len);
     record.length_high = static_cast<uint32_t>(static_cast<uint64_t>(entry.len) >> 32);
@@ -127,6 +133,7 @@ bool CompletionReader::read_errors(uint32_t max, uint32_t* written) {
     record.data = entry.data;
     record.tag = entry.tag;
     record.overflow = entry.olen;
+    record.place = portion.place;
     ring_.publish();
     ++*written;
     --left;
@@ -134,33 +141,32 @@ bool CompletionReader::read_errors(uint32_t max, uint32_t* written) {
   return any;
 }
 
-void CompletionReader::read_event_queue() {
+// Errors only: what else is there, the program reads.
+void CompletionReader::read_event_errors() {
   fid_eq* queue = event_queue_.load(std::memory_order_acquire);
   if (queue == nullptr || ring_.room() == 0) return;
-  uint32_t event = 0;
-  std::array<uint8_t, 512> buffer{};
-  ssize_t got = fi_eq_read(queue, &event, buffer.data(), buffer.size(), 0);
-  if (got != -FI_EAVAIL) return;
   EqErrorEntry entry = zeroed<EqErrorEntry>();
-  got = fi_eq_readerr(queue, reinterpret_cast<fi_eq_err_entry*>(&entry), 0);
-  if (got < 0) return;
+  // verbs answers 0 where there is no error.
+  if (fi_eq_readerr(queue, reinterpret_cast<fi_eq_err_entry*>(&entry), 0) <= 0) return;
   std::array<char, kTextLength> text{};
   const char* words = fi_eq_strerror(queue, entry.prov_errno, entry.err_data, text.data(), text.size());
-  record_failure(entry.err != 0 ? entry.err : FI_EOTHER, words != nullptr ? words : "");
+  record_failure(entry.err != 0 ? std::abs(entry.err) : FI_EOTHER, entry.prov_errno,
+                 words != nullptr ? words : "");
 }
 
 void CompletionReader::record_broken_queue(int error) {
   if (error == last_failure_) return;
   last_failure_ = error;  // it says the same on every read: told once
-  record_failure(error, "the completion queue cannot be read");
+  record_failure(error, 0, "the completion queue cannot be read");
 }
 
-void CompletionReader::record_failure(int error, std::string text) {
+void CompletionReader::record_failure(int error, int provider_error, std::string text) {
   if (ring_.room() == 0) return;
   CompletionRecord& record = ring_.next();
   record = CompletionRecord{};
   record.context = -1;
   record.error = error;
+  record.provider_error = provider_error;
   record.source = -1;
   record.text = keep_text(std::move(text));
   ring_.publish();

@@ -23,8 +23,11 @@ class CompletionReader {
   CompletionReader(const CompletionReader&) = delete;
   CompletionReader& operator=(const CompletionReader&) = delete;
 
-  // Events that belong to no operation arrive on the EventQueue; it is read now and then, between completions.
+  // Errors that belong to no operation arrive on the EventQueue: they are read now and then, between completions.
   void set_event_queue(fid_eq* event_queue) { event_queue_.store(event_queue, std::memory_order_release); }
+  // The same, where there is none yet; and the end of that.
+  void offer_event_queue(fid_eq* event_queue) { replace_event_queue(nullptr, event_queue); }
+  void withdraw_event_queue(fid_eq* event_queue) { replace_event_queue(event_queue, nullptr); }
 
   bool try_lock() { return !locked_.exchange(true, std::memory_order_acquire); }
   void unlock() { locked_.store(false, std::memory_order_release); }
@@ -39,6 +42,10 @@ class CompletionReader {
   int32_t read_blocking(int timeout_ms);
   // tcp;ofi_rxm asks the queue's first endpoint for the words of an error, also where there is none.
   void allow_texts(bool allowed) { texts_allowed_.store(allowed); }
+  // Under the lock, or before anybody reads on. Where reads are not allowed nobody calls the provider: efa-direct and
+  // EFA's datagrams crash where a queue is read that has no endpoint any more.
+  void allow_reads(bool allowed) { reads_allowed_.store(allowed); }
+  bool reads_allowed() const { return reads_allowed_.load(std::memory_order_relaxed); }
   // From any thread: ends a read_blocking of another thread. Does nothing where nobody sleeps.
   void wake();
 
@@ -49,9 +56,12 @@ class CompletionReader {
 
  private:
   bool read_errors(uint32_t max, uint32_t* written);
-  void read_event_queue();
+  void read_event_errors();
   void record_broken_queue(int error);
-  void record_failure(int error, std::string text);
+  void record_failure(int error, int provider_error, std::string text);
+  void replace_event_queue(fid_eq* expected, fid_eq* other) {
+    event_queue_.compare_exchange_strong(expected, other, std::memory_order_acq_rel);
+  }
   int32_t keep_text(std::string text);
   template <typename Entry>
   uint32_t read_batch(uint32_t max);
@@ -71,6 +81,7 @@ class CompletionReader {
   uint32_t reads_ = 0;
   int last_failure_ = 0;
   std::atomic<bool> texts_allowed_{true};
+  std::atomic<bool> reads_allowed_{true};
   std::mutex texts_mutex_;
   std::map<int32_t, std::string> texts_;
   int32_t next_text_ = 0;

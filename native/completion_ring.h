@@ -23,7 +23,7 @@ struct CompletionRecord {
   uint64_t data;      // remote CQ data
   uint64_t tag;       // tag of a tagged message
   uint64_t overflow;  // bytes that did not fit (fi_cq_err_entry.olen)
-  uint64_t reserved;
+  uint64_t place;     // of a message in a buffer for several: bytes from the memory's start
 };
 static_assert(sizeof(CompletionRecord) == 64);
 
@@ -60,6 +60,17 @@ class CompletionRing {
   void consume(uint32_t count) {
     tail_.store(tail_.load(std::memory_order_relaxed) + count, std::memory_order_release);
   }
+  // The program gets to see up to `max` of the oldest records, which it gives back later. How many there are.
+  uint32_t show(uint32_t max) {
+    const uint32_t count = available();
+    shown_.store(tail_.load(std::memory_order_relaxed) + (count < max ? count : max),
+                 std::memory_order_release);
+    return count;
+  }
+  // On any thread: whether there are records that the program was not shown.
+  bool has_unseen() const {
+    return head_.load(std::memory_order_acquire) != shown_.load(std::memory_order_acquire);
+  }
 
  private:
   MemoryBlock* block_;
@@ -68,6 +79,7 @@ class CompletionRing {
   // On cache lines of their own: each is written by one side and read by the other.
   alignas(64) std::atomic<uint32_t> head_{0};
   alignas(64) std::atomic<uint32_t> tail_{0};
+  std::atomic<uint32_t> shown_{0};
 };
 
 }  // namespace ofi

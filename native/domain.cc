@@ -1,5 +1,6 @@
 #include "domain.h"
 
+#include "control_turn.h"
 #include "handle.h"
 #include "info.h"
 
@@ -16,12 +17,24 @@ Napi::Value open_domain(const Napi::CallbackInfo& info) {
   auto object = std::make_shared<DomainObject>();
   object->fabric = fabric->fid;
   return environment.open_object(object, {fabric}, [object, chosen] {
+    const ControlTurn turn;
     const SignalGuard guard;
     return fi_domain(object->fabric, chosen.get(), &object->fid, nullptr);
   });
 }
 
 }  // namespace
+
+DomainObject::~DomainObject() {
+  // In its turn here too; the base would close it outside.
+  if (fid != nullptr && !leaked) close_blocking();
+  fid = nullptr;
+}
+
+int DomainObject::close_blocking() {
+  const ControlTurn turn;
+  return FidObject::close_blocking();
+}
 
 void register_domain(Napi::Object exports, Environment* environment) {
   define(exports, "openDomain", open_domain, environment);

@@ -9,6 +9,8 @@ class DomainObject : public FidObject<fid_domain> {
  public:
   static constexpr Kind kKind = Kind::Domain;
   DomainObject() : FidObject(kKind, "Domain") {}
+  ~DomainObject() override;
+  int close_blocking() override;
   fid_fabric* fabric = nullptr;
 };
 

@@ -2,13 +2,39 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstring>
+
 #include "handle.h"
 #include "info.h"
 #include "shm_files.h"
+#include "shm_neighbours.h"
 
 namespace ofi {
 
 namespace {
+
+// Of an shm endpoint with queues of the usual length; longer ones need as many times more, at most.
+constexpr uint64_t kShmBytes = 18ULL << 20;
+constexpr uint64_t kShmQueue = 1024;
+
+// What a datagram needs beside its own bytes (fi_getinfo(3), FI_MSG_PREFIX). The prefix counts toward no limit, that of
+// injected messages included.
+size_t prefix_of(const fi_info& info, uint64_t mode) {
+  return (mode & FI_MSG_PREFIX) != 0 ? info.ep_attr->msg_prefix_size : 0;
+}
+
+uint64_t shm_bytes_of(const fi_info& info) {
+  const uint64_t longest = std::max(info.tx_attr->size, info.rx_attr->size);
+  return kShmBytes * std::max<uint64_t>(1, (longest + kShmQueue - 1) / kShmQueue);
+}
+
+// Endpoints whose completions are the device's own. (enum fi_ep_type, and libfabric's name of the fabric.)
+bool completes_by_device(const fi_info& info) {
+  if (info.addr_format != FI_ADDR_EFA) return false;
+  const char* fabric = info.fabric_attr->name;
+  return info.ep_attr->type == FI_EP_DGRAM || (fabric != nullptr && std::strcmp(fabric, "efa-direct") == 0);
+}
 
 // openEndpoint(domain, info): fi_endpoint(3).
 Napi::Value open_endpoint(const Napi::CallbackInfo& info) {
@@ -17,8 +43,31 @@ Napi::Value open_endpoint(const Napi::CallbackInfo& info) {
   std::shared_ptr<fi_info> chosen = info_of(info[1]);
   if (domain == nullptr || chosen == nullptr) return resolved(info.Env(), kClosed);
   auto object = std::make_shared<EndpointObject>();
+  object->fabric = domain->fabric;
   object->domain = domain->fid;
-  object->needs_descriptor = (chosen->domain_attr->mr_mode & FI_MR_LOCAL) != 0;
+  object->needs_descriptor = (chosen->domain_attr->mr_mode & (FI_MR_LOCAL | FI_MR_HMEM)) != 0;
+  object->transmit_prefix = prefix_of(*chosen, chosen->tx_attr->mode);
+  object->receive_prefix = prefix_of(*chosen, chosen->rx_attr->mode);
+  object->inject_size = chosen->tx_attr->inject_size + object->transmit_prefix;
+  object->sends_datagrams = chosen->ep_attr->type == FI_EP_DGRAM;
+  object->longest_message = chosen->ep_attr->max_msg_size;
+  object->capabilities = chosen->caps;
+  object->transmit_flags = chosen->tx_attr->op_flags;
+  object->receive_flags = chosen->rx_attr->op_flags;
+  object->update_traits();
+  object->connects = chosen->ep_attr->type == FI_EP_MSG;
+  object->is_raw_efa = completes_by_device(*chosen);
+  if (chosen->handle != nullptr) {
+    // The request behind the Info is this endpoint's alone: providers would use it again after it is gone.
+    std::shared_ptr<fi_info> own(library().dupinfo(chosen.get()), InfoDeleter());
+    if (own == nullptr) return resolved(info.Env(), -FI_ENOMEM);
+    object->has_request = true;
+    chosen->handle = nullptr;
+    chosen = std::move(own);
+  }
+  object->shm_bytes = shm_bytes_of(*chosen);
+  const char* provider = chosen->fabric_attr->prov_name;
+  object->has_late_options = provider != nullptr && std::string(provider) == "shm";
   return environment.open_object(object, {domain}, [object, chosen] {
     const SignalGuard guard;
     return fi_endpoint(object->domain, chosen.get(), &object->fid, nullptr);
@@ -31,9 +80,14 @@ int bind_to(EndpointObject& endpoint, const std::shared_ptr<Object>& other, uint
       auto* queue = static_cast<CompletionQueueObject*>(other.get());
       const int status = fi_ep_bind(endpoint.fid, &queue->fid->fid, flags);
       if (status != 0) return status;
-      if (endpoint.transmit_queue != queue && endpoint.receive_queue != queue) queue->add_endpoint();
+      if (endpoint.transmit_queue != queue && endpoint.receive_queue != queue)
+        queue->add_endpoint(endpoint.is_raw_efa);
       if ((flags & FI_TRANSMIT) != 0) endpoint.transmit_queue = queue;
       if ((flags & FI_RECV) != 0) endpoint.receive_queue = queue;
+      const bool selects = (flags & FI_SELECTIVE_COMPLETION) != 0;
+      if ((flags & FI_TRANSMIT) != 0) endpoint.selects_transmits = selects;
+      if ((flags & FI_RECV) != 0) endpoint.selects_receives = selects;
+      endpoint.update_traits();
       return 0;
     }
     case Kind::AddressVector: {
@@ -47,6 +101,14 @@ int bind_to(EndpointObject& endpoint, const std::shared_ptr<Object>& other, uint
       const int status = fi_ep_bind(endpoint.fid, &events->fid->fid, flags);
       // A provider without events for its endpoints says so; EFA, which aborts without one, takes it.
       if (status == 0) endpoint.events = events;
+      return status;
+    }
+    case Kind::Counter: {
+      auto* counter = static_cast<CounterObject*>(other.get());
+      const int status = fi_ep_bind(endpoint.fid, &counter->fid->fid, flags);
+      auto& counters = endpoint.counters;
+      const auto place = std::lower_bound(counters.begin(), counters.end(), counter);
+      if (status == 0 && (place == counters.end() || *place != counter)) counters.insert(place, counter);
       return status;
     }
     default: return kClosed;
@@ -74,18 +136,17 @@ Napi::Value enable_endpoint(const Napi::CallbackInfo& info) {
   if (endpoint == nullptr) return resolved(info.Env(), kClosed);
   // Not every provider checks: an endpoint without one of these crashes later.
   if (endpoint->transmit_queue == nullptr || endpoint->receive_queue == nullptr ||
-      endpoint->addresses == nullptr)
+      (endpoint->connects ? endpoint->events == nullptr : endpoint->addresses == nullptr))
     return resolved(info.Env(), kNotBound);
   auto deferred = std::make_shared<Napi::Promise::Deferred>(info.Env());
-  environment.run_blocking(
-      [endpoint] {
-        const SignalGuard guard;
-        return fi_enable(endpoint->fid);
-      },
-      [endpoint, deferred](Environment& owner, int status) {
-        endpoint->enabled = status == 0;
-        deferred->Resolve(Napi::Number::New(owner.env(), status));
-      });
+  environment.run_blocking([endpoint, name = endpoint->shm_name] { return endpoint->enable_blocking(name); },
+                           [endpoint, deferred](Environment& owner, int status) {
+                             // Its close has begun meanwhile, or is over.
+                             if (status == 0 && endpoint->phase != Phase::Open) status = kClosed;
+                             if (status == 0) status = endpoint->set_late_options();
+                             endpoint->enabled = status == 0;
+                             deferred->Resolve(Napi::Number::New(owner.env(), status));
+                           });
   return deferred->Promise();
 }
 
@@ -94,14 +155,9 @@ Napi::Value endpoint_name(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   auto* endpoint = Environment::of(info).open<EndpointObject>(handle_argument(info, 0));
   if (endpoint == nullptr) return Napi::Number::New(env, kClosed);
-  std::array<uint8_t, 1024> bytes{};
-  size_t length = bytes.size();
-  const int status = fi_getname(&endpoint->fid->fid, bytes.data(), &length);
-  if (status != 0) return Napi::Number::New(env, status);
-  length = std::min(length, bytes.size());
-  auto buffer = Napi::ArrayBuffer::New(env, length);
-  std::memcpy(buffer.Data(), bytes.data(), length);
-  return Napi::Uint8Array::New(env, length, buffer, 0);
+  return address_value(env, [endpoint](uint8_t* bytes, size_t* length) {
+    return fi_getname(&endpoint->fid->fid, bytes, length);
+  });
 }
 
 // closeEndpoint(endpoint): fi_close(3). Resolves with a status, or with the contexts of the operations that the
@@ -123,7 +179,8 @@ Napi::Value close_endpoint(const Napi::CallbackInfo& info) {
   return result;
 }
 
-// Which of libfabric's data calls the provider has: bit 0 messages, bit 1 tagged messages, bit 2 cancel.
+// Which of libfabric's data calls the provider has: bit 0 messages, bit 1 tagged messages, bit 2 cancel, bit 3
+// one-sided reads and writes, bit 4 atomics.
 Napi::Value endpoint_calls(const Napi::CallbackInfo& info) {
   auto* endpoint = Environment::of(info).open<EndpointObject>(handle_argument(info, 0));
   if (endpoint == nullptr) return Napi::Number::New(info.Env(), kClosed);
@@ -131,6 +188,8 @@ Napi::Value endpoint_calls(const Napi::CallbackInfo& info) {
   if (endpoint->fid->msg != nullptr) calls |= 1;
   if (endpoint->fid->tagged != nullptr) calls |= 2;
   if (OFI_HAS_OP(endpoint->fid->ops, fi_ops_ep, cancel)) calls |= 4;
+  if (endpoint->fid->rma != nullptr && (endpoint->capabilities & FI_RMA) != 0) calls |= 8;
+  if (endpoint->fid->atomic != nullptr && (endpoint->capabilities & FI_ATOMIC) != 0) calls |= 16;
   return Napi::Number::New(info.Env(), calls);
 }
 
@@ -143,36 +202,149 @@ std::vector<CompletionQueueObject*> EndpointObject::queues() const {
   return bound;
 }
 
+int EndpointObject::set_late_options() {
+  if (min_multi_recv == 0) return 0;
+  return fi_setopt(&fid->fid, FI_OPT_ENDPOINT, FI_OPT_MIN_MULTI_RECV, &min_multi_recv,
+                   sizeof(min_multi_recv));
+}
+
+bool EndpointObject::try_lock_readers() {
+  if (transmit_queue != nullptr && !transmit_queue->reader->try_lock()) {
+    transmit_queue->reader->wake();
+    return false;
+  }
+  if (receive_queue == nullptr || receive_queue == transmit_queue || receive_queue->reader->try_lock())
+    return true;
+  receive_queue->reader->wake();
+  if (transmit_queue != nullptr) transmit_queue->reader->unlock();
+  return false;
+}
+
+void EndpointObject::unlock_readers() {
+  if (transmit_queue != nullptr) transmit_queue->reader->unlock();
+  if (receive_queue != nullptr && receive_queue != transmit_queue) receive_queue->reader->unlock();
+}
+
+bool EndpointObject::try_lock_progress() {
+  if (!try_lock_readers()) return false;
+  for (auto counter = counters.begin(); counter != counters.end(); ++counter) {
+    if ((*counter)->use.try_lock()) continue;
+    while (counter != counters.begin()) (*--counter)->use.unlock();
+    unlock_readers();
+    return false;
+  }
+  return true;
+}
+
+void EndpointObject::lock_progress() {
+  // Two endpoints may share two queues: wait without holding any.
+  while (!try_lock_readers()) usleep(20);
+  for (CounterObject* counter : counters) counter->use.lock();
+}
+
+void EndpointObject::unlock_progress() {
+  for (CounterObject* counter : counters) counter->use.unlock();
+  unlock_readers();
+}
+
+void EndpointObject::note_flags(uint64_t flags) {
+  if ((flags & FI_TRANSMIT) != 0) transmit_flags = flags;
+  if ((flags & FI_RECV) != 0) receive_flags = flags;
+  update_traits();
+}
+
+void EndpointObject::update_traits() {
+  const bool silent_transmits = selects_transmits && (transmit_flags & FI_COMPLETION) == 0;
+  const bool silent_receives = selects_receives && (receive_flags & FI_COMPLETION) == 0;
+  transmit_traits = silent_transmits ? kSilent : 0;
+  receive_traits = silent_receives ? kSilent : 0;
+  if ((receive_flags & FI_MULTI_RECV) != 0) receive_traits |= kManyMessages;
+}
+
 void EndpointObject::before_close() {
   enabled = false;
+  if (neighbour != 0) ShmNeighbours::of_process().rest(neighbour);
   for (CompletionQueueObject* queue : queues()) queue->begin_closing_endpoint();
 }
 
+bool EndpointObject::is_needed() const {
+  return neighbour != 0 && ShmNeighbours::of_process().is_needed(neighbour);
+}
+
+EndpointObject::~EndpointObject() {
+  if (fid != nullptr && !leaked) close_blocking();
+}
+
+// net and tcp;ofi_rxm of libfabric 1.17 crash in the close of an endpoint that no address vector was bound to.
+void EndpointObject::bind_stand_in() {
+  if (fid == nullptr || connects || addresses != nullptr || stand_in_ != nullptr) return;
+  AvAttributes attributes = zeroed<AvAttributes>();
+  attributes.attr.type = FI_AV_TABLE;
+  if (fi_av_open(domain, &attributes.attr, &stand_in_, nullptr) == 0) fi_ep_bind(fid, &stand_in_->fid, 0);
+}
+
+// EFA ends the process where an error that belongs to no operation finds no event queue. What it has to say is then read
+// with the completions.
+void EndpointObject::bind_event_queue() {
+  if (connects || events != nullptr || own_events_ != nullptr) return;
+  EqAttributes attributes = zeroed<EqAttributes>();
+  attributes.attr.wait_obj = FI_WAIT_NONE;
+  if (fi_eq_open(fabric, &attributes.attr, &own_events_, nullptr) != 0) {
+    own_events_ = nullptr;
+  } else if (fi_ep_bind(fid, &own_events_->fid, 0) != 0) {
+    // A provider that has no events for its endpoints.
+    fi_close(&own_events_->fid);
+    own_events_ = nullptr;
+  } else {
+    receive_queue->reader->offer_event_queue(own_events_);
+  }
+}
+
+// A full /dev/shm is an error, before the provider writes there and dies of it.
+int EndpointObject::enable_blocking(const std::string& name) {
+  const std::lock_guard<std::mutex> held(changing);
+  if (fid == nullptr) return kClosed;
+  const SignalGuard guard;
+  bind_event_queue();
+  if (name.empty()) return fi_enable(fid);
+  const ShmTurn turn(kShmDirectory);
+  if (!shm_has_room(kShmDirectory, shm_bytes)) return -FI_ENOSPC;
+  const int status = fi_enable(fid);
+  return status != 0 ? status : shm_reserve(kShmDirectory, name);
+}
+
+void EndpointObject::close_stand_ins() {
+  if (stand_in_ != nullptr) fi_close(&stand_in_->fid);
+  stand_in_ = nullptr;
+  if (own_events_ == nullptr) return;
+  // The queue's reader is locked: nobody is reading events.
+  receive_queue->reader->withdraw_event_queue(own_events_);
+  fi_close(&own_events_->fid);
+  own_events_ = nullptr;
+}
+
 int EndpointObject::close_blocking() {
+  const std::lock_guard<std::mutex> held(changing);
   const std::vector<CompletionQueueObject*> bound = queues();
   // Whoever reads just now comes to an end; nobody begins.
-  for (size_t locked = 0; locked < bound.size();) {
-    if (bound[locked]->reader->try_lock()) {
-      ++locked;
-      continue;
-    }
-    bound[locked]->reader->wake();
-    // Two endpoints may close that share two queues: wait without holding any.
-    while (locked > 0) bound[--locked]->reader->unlock();
-    usleep(20);
+  lock_progress();
+  bind_stand_in();
+  if (is_raw_efa)
+    for (CompletionQueueObject* queue : bound) queue->read_all();
+  const int status = is_needed() ? -FI_EBUSY : FidObject::close_blocking();
+  if (status == 0) close_stand_ins();
+  for (CompletionQueueObject* queue : bound) queue->end_closing_endpoint(status == 0);
+  unlock_progress();
+  if (status == 0) {
+    shm_release(kShmDirectory, shm_name, &shm_lock_fd);
+    if (neighbour != 0) ShmNeighbours::of_process().leave(neighbour);
   }
-  const int status = FidObject::close_blocking();
-  for (CompletionQueueObject* queue : bound) {
-    queue->end_closing_endpoint(status == 0);
-    queue->reader->unlock();
-  }
-  if (status == 0) shm_release(kShmDirectory, shm_name, &shm_lock_fd);
   return status;
 }
 
 void EndpointObject::after_close() {
   for (CompletionQueueObject* queue : queues())
-    for (uint32_t context : queue->drop_all_of(this)) dropped->push_back(context);
+    for (uint32_t context : queue->drop_all_of(this, !is_raw_efa)) dropped->push_back(context);
 }
 
 void register_endpoint(Napi::Object exports, Environment* environment) {

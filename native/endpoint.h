@@ -1,37 +1,123 @@
 #pragma once
 
+#include <array>
+#include <memory>
+#include <mutex>
+
 #include "address_vector.h"
 #include "completion_queue.h"
+#include "counter.h"
 #include "domain.h"
 #include "environment.h"
 #include "event_queue.h"
 
 namespace ofi {
 
+// How many elements one atomic operation may have, by kind (write, fetch, compare), enum fi_datatype and enum fi_op; or how
+// many members a collective one (allreduce, reduce, reduce_scatter). -1 where the provider was not asked yet.
+struct AtomicLimits {
+  static constexpr uint32_t kDatatypes = 20;
+  static constexpr uint32_t kOperations = 20;
+  AtomicLimits() {
+    for (auto& kind : of)
+      for (auto& datatype : kind) datatype.fill(-1);
+  }
+  std::array<std::array<std::array<int64_t, kOperations>, kDatatypes>, 3> of;
+};
+
+enum class Direction : uint8_t { Transmit, Receive };
+
 class EndpointObject : public FidObject<fid_ep> {
  public:
   static constexpr Kind kKind = Kind::Endpoint;
   EndpointObject() : FidObject(kKind, "Endpoint") {}
+  ~EndpointObject() override;
 
   void before_close() override;
   int close_blocking() override;
   void after_close() override;
   // What is bound, each once.
   std::vector<CompletionQueueObject*> queues() const;
+  // While these are locked, nobody reads a queue or a counter of the endpoint, in which providers go on with what was begun.
+  // The first never waits; the second does, on a thread of its own.
+  bool try_lock_progress();
+  void lock_progress();
+  void unlock_progress();
+  // Held on threads of their own, while it is enabled, connected or closed, or joins others. Whoever holds it looks at `fid`
+  // then, which is null once it was closed.
+  std::mutex changing;
 
+  fid_fabric* fabric = nullptr;
   fid_domain* domain = nullptr;
   bool enabled = false;
   bool needs_descriptor = false;
+  // shm crashes where an endpoint is asked for an option before it is enabled, FI_OPT_MIN_MULTI_RECV being its only; and so do
+  // those before libfabric 2.0 where it is set then, while later ones want it set then. So it is kept here; 0: not set.
+  bool has_late_options = false;
+  size_t min_multi_recv = 0;
+  int set_late_options();
+  size_t inject_size = 0;  // with the prefix
+  // FI_EP_DGRAM: providers only assert that a message is as long as its prefix, and no longer than they can send.
+  bool sends_datagrams = false;
+  size_t transmit_prefix = 0;
+  size_t receive_prefix = 0;
+  size_t longest_message = 0;  // without the prefix
+  // Of operations whose calls have no flags, by the endpoint's own: enum OperationTrait.
+  uint8_t transmit_traits = 0;
+  uint8_t receive_traits = 0;
+  uint8_t default_traits(Direction direction) const {
+    return direction == Direction::Transmit ? transmit_traits : receive_traits;
+  }
+  // Whether an operation of one direction completes only where its flags ask for it (FI_SELECTIVE_COMPLETION).
+  bool selects_transmits = false;
+  bool selects_receives = false;
+  uint64_t transmit_flags = 0;  // of the calls without flags (fi_tx_attr.op_flags, fi_rx_attr.op_flags)
+  uint64_t receive_flags = 0;
+  void update_traits();
+  // FI_SETOPSFLAG has set these, for the direction that they name.
+  void note_flags(uint64_t flags);
+  uint64_t capabilities = 0;
+  // FI_EP_MSG: one peer, that it connects to, and no address vector.
+  bool connects = false;
+  bool connected = false;
+  // efa-direct and EFA's datagrams: a completion that is read after its endpoint's close, and memory that is not
+  // registered, crash libfabric 2.1.
+  bool is_raw_efa = false;
+  bool has_request = false;  // it was opened to accept one
+  bool connecting = false;   // it has asked for its connection, or accepted it
+  // Room that its file in /dev/shm may need at most.
+  uint64_t shm_bytes = 0;
+  std::unique_ptr<AtomicLimits> atomic_limits;
+  std::unique_ptr<AtomicLimits> reduction_limits;
   // What is bound; held through the graph.
   CompletionQueueObject* transmit_queue = nullptr;
   CompletionQueueObject* receive_queue = nullptr;
   AddressVectorObject* addresses = nullptr;
   EventQueueObject* events = nullptr;
+  // In one order everywhere, since two endpoints may lock those that they share.
+  std::vector<CounterObject*> counters;
   // Contexts of operations that the provider dropped at close, by queue: transmit then receive.
   std::shared_ptr<std::vector<uint32_t>> dropped = std::make_shared<std::vector<uint32_t>>();
   // An shm endpoint's file in /dev/shm, and the lock that says it is in use.
   std::string shm_name;
   int shm_lock_fd = -1;
+  // Its number among the process's endpoints that share memory (shm_neighbours.h); 0: it is none of them.
+  uint64_t neighbour = 0;
+  // fi_enable, and what it needs that nobody bound. `name`: of its file in /dev/shm, where it has one of ours.
+  int enable_blocking(const std::string& name);
+  // Whether an endpoint that still works may look at this one's memory.
+  bool is_needed() const;
+
+ private:
+  void bind_stand_in();
+  void close_stand_ins();
+  void bind_event_queue();
+  bool try_lock_readers();
+  void unlock_readers();
+  // An address vector, bound by the close where nothing else was.
+  fid_av* stand_in_ = nullptr;
+  // An event queue, bound where nobody bound one.
+  fid_eq* own_events_ = nullptr;
 };
 
 void register_endpoint(Napi::Object exports, Environment* environment);

@@ -6,7 +6,11 @@
 #include <system_error>
 #include <thread>
 
+#include "descriptors.h"
+#include "endpoint.h"
+#include "log_sink.h"
 #include "loop_watch.h"
+#include "signal_mask.h"
 
 namespace ofi {
 
@@ -27,6 +31,7 @@ Environment::~Environment() { shut_down(); }
 // ---- handles
 
 uint32_t Environment::add(const std::shared_ptr<Object>& object) {
+  if (any(object->handle) == object) return object->handle;
   uint32_t index = 0;
   if (free_entries_.empty()) {
     index = static_cast<uint32_t>(entries_.size());
@@ -63,31 +68,48 @@ std::shared_ptr<Object> Environment::any(uint32_t handle) const {
 
 // ---- blocking calls
 
-void Environment::run_blocking(std::function<int()> work, std::function<void(Environment&, int)> done) {
+std::shared_ptr<BlockingCall> Environment::run_blocking(std::function<int()> work,
+                                                        std::function<void(Environment&, int)> done) {
+  auto call = std::make_shared<BlockingCall>();
   ++blocking_calls_;
   update_keep_alive();
   auto threads = blocking_threads_;
   threads->fetch_add(1);
-  auto body = [mailbox = mailbox_, work = std::move(work), done, threads]() mutable {
+  auto returned = [call](Environment& environment) {
+    if (!call->keeps_alive) return;
+    call->keeps_alive = false;
+    --environment.blocking_calls_;
+    environment.update_keep_alive();
+  };
+  auto body = [mailbox = mailbox_, work = std::move(work), done, threads, call, returned]() mutable {
     const int status = work();
     work = nullptr;
-    mailbox->post([done = std::move(done), status](Environment& environment) {
-      --environment.blocking_calls_;
-      environment.update_keep_alive();
+    close_descriptors_on_exec();
+    mailbox->post([done = std::move(done), status, returned](Environment& environment) {
+      returned(environment);
       done(environment, status);
     });
-    threads->fetch_sub(1);
+    if (call->waited_for.exchange(false)) threads->fetch_sub(1);
   };
+  const SignalsBlocked blocked;
   try {
     std::thread(std::move(body)).detach();
   } catch (const std::system_error&) {
-    threads->fetch_sub(1);
-    mailbox_->post([done = std::move(done)](Environment& environment) {
-      --environment.blocking_calls_;
-      environment.update_keep_alive();
+    if (call->waited_for.exchange(false)) threads->fetch_sub(1);
+    mailbox_->post([done = std::move(done), returned](Environment& environment) {
+      returned(environment);
       done(environment, -FI_ENOMEM);
     });
   }
+  return call;
+}
+
+Napi::Value Environment::status_of(const std::shared_ptr<Object>& held, std::function<int()> work) {
+  auto deferred = std::make_shared<Napi::Promise::Deferred>(env_);
+  run_blocking(std::move(work), [held, deferred](Environment& environment, int status) {
+    deferred->Resolve(Napi::Number::New(environment.env(), status));
+  });
+  return deferred->Promise();
 }
 
 Napi::Value Environment::open_object(const std::shared_ptr<Object>& object,
@@ -107,6 +129,7 @@ Napi::Value Environment::open_object(const std::shared_ptr<Object>& object,
     }
     object->phase = Phase::Closed;
     object->detach_all();
+    environment.remove(object);
     deferred->Resolve(Napi::Number::New(environment.env(), status));
   });
   return deferred->Promise();
@@ -120,16 +143,19 @@ void Environment::begin_close(const std::shared_ptr<Object>& object,
     const int status = object->close_blocking();
     return status;
   };
-  run_blocking(work, [object, done = std::move(done)](Environment& environment, int status) {
-    environment.finish_close(object, status);
-    if (done) done(environment, status);
-  });
+  object->closing =
+      run_blocking(work, [object, done = std::move(done)](Environment& environment, int status) {
+        environment.finish_close(object, status);
+        if (done) done(environment, status);
+      });
 }
 
 void Environment::finish_close(const std::shared_ptr<Object>& object, int status) {
+  object->closing = nullptr;
   if (status != 0) {
     // The provider kept it (EBUSY after a peer died): it may be tried again.
     object->phase = Phase::Open;
+    object->after_failed_close();
     return;
   }
   object->after_close();
@@ -164,16 +190,33 @@ void Environment::forget_object(const std::shared_ptr<Object>& object) {
   begin_close(object, nullptr);
 }
 
+void Environment::abandon_object(const std::shared_ptr<Object>& object) {
+  object->leaked = true;
+  const std::shared_ptr<BlockingCall> call = object->closing;
+  if (call == nullptr) return;
+  if (call->waited_for.exchange(false)) blocking_threads_->fetch_sub(1);
+  if (!call->keeps_alive) return;
+  call->keeps_alive = false;
+  --blocking_calls_;
+  update_keep_alive();
+}
+
 // ---- script
 
 void Environment::set_wake(Napi::Function wake) { wake_ = Napi::Persistent(wake); }
 
-void Environment::notify_script() {
-  if (wake_.IsEmpty() || shut_down_) return;
+void Environment::notify_script() { call_script(wake_); }
+
+void Environment::set_log_listener(Napi::Function listener) { log_listener_ = Napi::Persistent(listener); }
+
+void Environment::notify_log() { call_script(log_listener_); }
+
+void Environment::call_script(const Napi::FunctionReference& function) {
+  if (function.IsEmpty() || shut_down_) return;
   const Napi::HandleScope scope(env_);
   // MakeCallback, so that microtasks run after it. An exception of the program's own goes where Node sends it.
   napi_value result = nullptr;
-  napi_make_callback(env_, nullptr, env_.Global(), wake_.Value(), 0, nullptr, &result);
+  napi_make_callback(env_, nullptr, env_.Global(), function.Value(), 0, nullptr, &result);
 }
 
 void Environment::set_keep_alive(int32_t references) {
@@ -190,10 +233,28 @@ void Environment::update_keep_alive() {
 
 // ---- the end
 
+namespace {
+
+void leave(Object& object) {
+  object.leaked = true;
+  for (const auto& parent : object.parents())
+    if (!parent->leaked) leave(*parent);
+}
+
+// An endpoint whose memory another thread's endpoint may look at stays for the life of the process.
+void leave_needed(const std::vector<std::shared_ptr<Object>>& objects) {
+  for (const auto& object : objects)
+    if (object->kind == Kind::Endpoint && static_cast<const EndpointObject&>(*object).is_needed())
+      leave(*object);
+}
+
+}  // namespace
+
 void Environment::shut_down() {
   if (shut_down_) return;
   shut_down_ = true;
   mailbox_->close();
+  LogSink::instance().stop(this);
   if (loop_watch_) loop_watch_->stop();
   std::vector<std::shared_ptr<Object>> objects;
   for (const Entry& entry : entries_)
@@ -202,10 +263,16 @@ void Environment::shut_down() {
   // Endpoints first, since the provider writes into memory through them; then whatever depends on nothing else.
   auto rank = [](const std::shared_ptr<Object>& object) {
     switch (object->kind) {
+      case Kind::PassiveEndpoint:
       case Kind::Endpoint: return 0;
+      case Kind::CollectiveGroup:
+      case Kind::PollSet:
       case Kind::MemoryRegion: return 1;
+      case Kind::AvSet:
       case Kind::CompletionQueue: return 2;
+      case Kind::Counter:
       case Kind::AddressVector: return 3;
+      case Kind::WaitSet:
       case Kind::Domain: return 4;
       case Kind::EventQueue: return 5;
       case Kind::Fabric: return 6;
@@ -214,15 +281,18 @@ void Environment::shut_down() {
   };
   std::stable_sort(objects.begin(), objects.end(),
                    [rank](const auto& left, const auto& right) { return rank(left) < rank(right); });
+  leave_needed(objects);
   const uint64_t deadline = monotonic_ns() + kShutDownMs * 1'000'000ULL;
   auto finished = std::make_shared<std::atomic<bool>>(false);
   auto threads = blocking_threads_;
+  const SignalsBlocked blocked;
   // On a thread, because the provider may never return. Calls that were under way come first: they own what they open.
   std::thread closer([objects, finished, threads, deadline] {
     while (threads->load() > 0 && monotonic_ns() < deadline) usleep(100);
+    // What is still opening has opened by then, or failed: only nobody was told.
     if (threads->load() == 0)
       for (const auto& object : objects)
-        if (object->phase == Phase::Open) object->close_blocking();
+        if (object->phase <= Phase::Open && !object->leaked) object->close_blocking();
     finished->store(true);
   });
   while (!finished->load() && monotonic_ns() < deadline) usleep(100);
@@ -230,12 +300,11 @@ void Environment::shut_down() {
     closer.join();
   } else {
     closer.detach();
-    // What hangs in the provider stays, with everything it uses, until the process ends.
-    for (const auto& object : objects) {
-      object->leaked = true;
-      new std::shared_ptr<Object>(object);
-    }
+    for (const auto& object : objects) object->leaked = true;
   }
+  // What hangs in the provider stays, with everything it uses, until the process ends.
+  for (const auto& object : objects)
+    if (object->leaked) new std::shared_ptr<Object>(object);
   for (const auto& object : objects) {
     object->phase = Phase::Closed;
     if (!object->leaked) object->detach_all();

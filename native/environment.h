@@ -23,7 +23,10 @@ struct Registers {
   uint64_t immediate;
   uint64_t tag;
   uint64_t ignore;
-  uint64_t unused[5];
+  uint64_t remote_address;  // of memory of another process
+  uint64_t remote_key;
+  uint64_t operation_flags;  // of the calls with flags (fi_sendmsg(3) and its like)
+  uint64_t unused[2];
   // Arguments of a data-plane call, and its answer in call[0]: writing a number to memory costs JavaScript a
   // nanosecond, passing it through Node-API five or more.
   static constexpr uint32_t kCall = 16;
@@ -35,6 +38,19 @@ struct Registers {
     int32_t offset;
     int32_t length;
   } batch[kBatch];
+  // Of an operation on several pieces of memory: here, and of another process. Counted in elements for atomics.
+  static constexpr uint32_t kParts = 96;
+  struct Part {
+    double memory;
+    double offset;
+    double length;
+  } parts[kParts];
+  static constexpr uint32_t kRemoteParts = 32;
+  struct RemotePart {
+    uint64_t address;
+    uint64_t length;
+    uint64_t key;
+  } remote_parts[kRemoteParts];
 };
 
 class Environment {
@@ -53,6 +69,7 @@ class Environment {
   TurnBudget& budget() { return budget_; }
 
   // ---- handles
+  // The object's, which it gets at the first call: open_object makes that where nobody did before.
   uint32_t add(const std::shared_ptr<Object>& object);
   void remove(const std::shared_ptr<Object>& object);
   // The object of a handle in any phase; null for a stale handle.
@@ -75,16 +92,25 @@ class Environment {
   // ---- calls that may block, each on a thread of its own (one that hangs in the provider must not take a place in
   // Node's thread pool, which a worker's end waits for). `work` answers a status on that thread; `done` runs on the
   // environment's, with it.
-  void run_blocking(std::function<int()> work, std::function<void(Environment&, int)> done);
+  std::shared_ptr<BlockingCall> run_blocking(std::function<int()> work,
+                                             std::function<void(Environment&, int)> done);
+  // The same for a promise of the status alone. `held` stays until it is known.
+  Napi::Value status_of(const std::shared_ptr<Object>& held, std::function<int()> work);
   // Opens an object: registers it with its parents at once, so that nobody closes them meanwhile. Resolves with its
   // handle, or a negative status.
   Napi::Value open_object(const std::shared_ptr<Object>& object,
                           const std::vector<std::shared_ptr<Object>>& parents, std::function<int()> work);
   Napi::Value close_object(const std::shared_ptr<Object>& object);
   void forget_object(const std::shared_ptr<Object>& object);
+  // Counts no longer on an object's close, nor tries it at the end: a provider that does not return must not keep the
+  // process, nor the objects that do close from closing.
+  void abandon_object(const std::shared_ptr<Object>& object);
 
   // ---- script
   void set_wake(Napi::Function wake);
+  // Told when LogSink has something for this environment.
+  void set_log_listener(Napi::Function listener);
+  void notify_log();
   // Lets JavaScript look at every queue.
   void notify_script();
   void set_keep_alive(int32_t references);
@@ -107,6 +133,7 @@ class Environment {
   void begin_close(const std::shared_ptr<Object>& object, std::function<void(Environment&, int)> done);
   void finish_close(const std::shared_ptr<Object>& object, int status);
   void update_keep_alive();
+  void call_script(const Napi::FunctionReference& function);
 
   Napi::Env env_;
   std::shared_ptr<Mailbox> mailbox_;
@@ -115,6 +142,7 @@ class Environment {
   std::vector<Entry> entries_;
   std::vector<uint32_t> free_entries_;
   Napi::FunctionReference wake_;
+  Napi::FunctionReference log_listener_;
   std::unique_ptr<LoopWatch> loop_watch_;
   int32_t script_references_ = 0;
   int32_t blocking_calls_ = 0;

@@ -7,11 +7,13 @@
 #pragma once
 
 #include <rdma/fabric.h>
+#include <rdma/fi_atomic.h>
 #include <rdma/fi_cm.h>
 #include <rdma/fi_domain.h>
 #include <rdma/fi_endpoint.h>
 #include <rdma/fi_eq.h>
 #include <rdma/fi_errno.h>
+#include <rdma/fi_rma.h>
 #include <rdma/fi_tagged.h>
 
 #include <cstddef>
@@ -73,6 +75,42 @@ struct AvAttributes {
 
 struct EqAttributes {
   fi_eq_attr attr;
+  uint8_t tail_room[kTailRoom];
+};
+
+// struct fi_mr_dmabuf, of API 1.20.
+struct DmabufAttributes {
+  int fd;
+  uint64_t offset;
+  size_t len;
+  void* base_addr;
+};
+
+// struct fi_mr_attr: the first member is a union from API 1.20 on; hmem_data and what follows came later too.
+struct MrAttributes {
+  union {
+    const iovec* mr_iov;
+    const DmabufAttributes* dmabuf;
+  };
+  size_t iov_count;
+  uint64_t access;
+  uint64_t offset;
+  uint64_t requested_key;
+  void* context;
+  size_t auth_key_size;
+  uint8_t* auth_key;
+  fi_hmem_iface iface;
+  uint64_t device;
+  void* hmem_data;
+  size_t page_size;
+  const fid_mr* base_mr;
+  size_t sub_mr_cnt;
+  uint8_t tail_room[kTailRoom];
+};
+static_assert(offsetof(MrAttributes, device) == offsetof(fi_mr_attr, device));
+
+struct CounterAttributes {
+  fi_cntr_attr attr;
   uint8_t tail_room[kTailRoom];
 };
 

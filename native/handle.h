@@ -2,6 +2,9 @@
 // what is read here is only what would be unsafe to trust.
 #pragma once
 
+#include <algorithm>
+#include <array>
+#include <cstring>
 #include <string>
 
 #include "environment.h"
@@ -13,6 +16,19 @@ using ControlFunction = Napi::Value (*)(const Napi::CallbackInfo&);
 inline void define(Napi::Object exports, const char* name, ControlFunction function,
                    Environment* environment) {
   exports.Set(name, Napi::Function::New(exports.Env(), function, name, environment));
+}
+
+// A whole number up to 2^53, as lengths and offsets are; anything else, such as a fraction or NaN, becomes one that no check
+// lets pass.
+inline uint64_t whole(double value) {
+  const uint64_t number =
+      value >= 0 && value <= 9007199254740991.0 ? static_cast<uint64_t>(value) : UINT64_MAX;
+  return static_cast<double>(number) == value ? number : UINT64_MAX;
+}
+
+// The same below 2^32, as handles are.
+inline uint32_t whole_u32(double value) {
+  return static_cast<uint32_t>(std::min<uint64_t>(whole(value), UINT32_MAX));
 }
 
 // Data plane: a plain Node-API function without arguments; they and its answer are numbers in the registers.
@@ -31,13 +47,15 @@ class FastCall {
     call_ = environment_->registers().call;
   }
   Environment& environment() const { return *environment_; }
-  int32_t i32(size_t index) const { return static_cast<int32_t>(call_[index]); }
-  uint32_t u32(size_t index) const { return static_cast<uint32_t>(static_cast<int64_t>(call_[index])); }
-  // Lengths and offsets: whole numbers up to 2^53. Anything else becomes a value that no check lets pass.
-  uint64_t u53(size_t index) const {
+  // Anything that the type does not hold, such as NaN, becomes a value that no check lets pass.
+  int32_t i32(size_t index) const {
     const double value = call_[index];
-    return value >= 0 && value <= 9007199254740991.0 ? static_cast<uint64_t>(value) : UINT64_MAX;
+    const int32_t whole = value >= INT32_MIN && value <= INT32_MAX ? static_cast<int32_t>(value) : INT32_MIN;
+    return whole == value ? whole : INT32_MIN;
   }
+  uint32_t u32(size_t index) const { return whole_u32(call_[index]); }
+  // Lengths and offsets.
+  uint64_t u53(size_t index) const { return whole(call_[index]); }
   napi_value answer(int32_t value) const {
     call_[0] = value;
     return nullptr;
@@ -74,6 +92,19 @@ inline Napi::Value u64_value(Napi::Env env, uint64_t value) { return Napi::BigIn
 inline Napi::Value size_value(Napi::Env env, size_t value) {
   constexpr uint64_t kMaxSafe = (1ULL << 53) - 1;
   return Napi::Number::New(env, static_cast<double>(value > kMaxSafe ? kMaxSafe : value));
+}
+
+// An address that `call(buffer, &length)` writes: its bytes, or the negative status of the call.
+template <typename Call>
+Napi::Value address_value(Napi::Env env, Call call) {
+  std::array<uint8_t, 1024> bytes{};
+  size_t length = bytes.size();
+  const int status = call(bytes.data(), &length);
+  if (status != 0) return Napi::Number::New(env, status);
+  length = std::min(length, bytes.size());
+  auto buffer = Napi::ArrayBuffer::New(env, length);
+  std::memcpy(buffer.Data(), bytes.data(), length);
+  return Napi::Uint8Array::New(env, length, buffer, 0);
 }
 
 // A promise of a status or handle that is known already.

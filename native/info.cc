@@ -1,7 +1,9 @@
 #include "info.h"
 
+#include <algorithm>
 #include <cstdlib>
 
+#include "control_turn.h"
 #include "handle.h"
 
 namespace ofi {
@@ -10,12 +12,28 @@ namespace {
 
 constexpr napi_type_tag kInfoTag = {0x6c696266'61627269ULL, 0x63000000'696e666fULL};
 
+constexpr size_t kLongestAddress = 512;
+
 char* copy_text(const std::string& text) { return text.empty() ? nullptr : strdup(text.c_str()); }
+
+// A copy that the hints own, with zeros behind it: providers read a whole address structure, whatever was given.
+void copy_address(const Napi::Object& from, const char* name, void*& address, size_t& length) {
+  const Napi::Value value = from.Get(name);
+  if (!value.IsTypedArray()) return;
+  const auto bytes = value.As<Napi::Uint8Array>();
+  void* copy = calloc(1, std::max<size_t>(bytes.ByteLength() + 1, kLongestAddress));
+  if (copy == nullptr) return;
+  std::memcpy(copy, bytes.Data(), bytes.ByteLength());
+  address = copy;
+  length = bytes.ByteLength();
+}
 
 void fill_hints(fi_info* hints, const Napi::Object& from) {
   hints->caps = u64_member(from, "caps");
   hints->mode = u64_member(from, "mode");
   hints->addr_format = static_cast<uint32_t>(u64_member(from, "addressFormat"));
+  copy_address(from, "sourceAddress", hints->src_addr, hints->src_addrlen);
+  copy_address(from, "destinationAddress", hints->dest_addr, hints->dest_addrlen);
   hints->ep_attr->type = static_cast<fi_ep_type>(u64_member(from, "endpointType"));
   hints->ep_attr->protocol = static_cast<uint32_t>(u64_member(from, "protocol"));
   hints->ep_attr->max_msg_size = u64_member(from, "maxMessageSize");
@@ -163,30 +181,6 @@ Napi::Value info_external(Napi::Env env, const fi_info* info) {
   return external;
 }
 
-Napi::Object info_object(Napi::Env env, const fi_info* info) {
-  auto object = Napi::Object::New(env);
-  object.Set("native", info_external(env, info));
-  object.Set("caps", u64_value(env, info->caps));
-  object.Set("mode", u64_value(env, info->mode));
-  object.Set("addressFormat", Napi::Number::New(env, info->addr_format));
-  object.Set("sourceAddress", address_value(env, info->src_addr, info->src_addrlen));
-  object.Set("destinationAddress", address_value(env, info->dest_addr, info->dest_addrlen));
-  if (info->tx_attr != nullptr) object.Set("transmit", transmit_object(env, *info->tx_attr));
-  if (info->rx_attr != nullptr) object.Set("receive", receive_object(env, *info->rx_attr));
-  if (info->ep_attr != nullptr) object.Set("endpoint", endpoint_object(env, *info->ep_attr));
-  if (info->domain_attr != nullptr) object.Set("domain", domain_object(env, *info->domain_attr));
-  if (const fi_fabric_attr* fabric = info->fabric_attr; fabric != nullptr) {
-    auto attributes = Napi::Object::New(env);
-    attributes.Set("name", text_value(env, fabric->name));
-    attributes.Set("provider", text_value(env, fabric->prov_name));
-    attributes.Set("providerVersion", Napi::Number::New(env, fabric->prov_version));
-    attributes.Set("apiVersion", Napi::Number::New(env, fabric->api_version));
-    object.Set("fabric", attributes);
-  }
-  object.Set("nic", nic_value(env, info->nic));
-  return object;
-}
-
 // getInfo(hints | undefined, node, service, flags): an array of infos, or a negative status.
 Napi::Value get_info(const Napi::CallbackInfo& info) {
   Environment& environment = Environment::of(info);
@@ -206,6 +200,7 @@ Napi::Value get_info(const Napi::CallbackInfo& info) {
   auto deferred = std::make_shared<Napi::Promise::Deferred>(env);
   environment.run_blocking(
       [hints, node, service, flags, result] {
+        const ControlTurn turn;
         const SignalGuard guard;
         fi_info* chain = nullptr;
         const int status =
@@ -230,6 +225,30 @@ Napi::Value get_info(const Napi::CallbackInfo& info) {
 }
 
 }  // namespace
+
+Napi::Object info_object(Napi::Env env, const fi_info* info) {
+  auto object = Napi::Object::New(env);
+  object.Set("native", info_external(env, info));
+  object.Set("caps", u64_value(env, info->caps));
+  object.Set("mode", u64_value(env, info->mode));
+  object.Set("addressFormat", Napi::Number::New(env, info->addr_format));
+  object.Set("sourceAddress", address_value(env, info->src_addr, info->src_addrlen));
+  object.Set("destinationAddress", address_value(env, info->dest_addr, info->dest_addrlen));
+  if (info->tx_attr != nullptr) object.Set("transmit", transmit_object(env, *info->tx_attr));
+  if (info->rx_attr != nullptr) object.Set("receive", receive_object(env, *info->rx_attr));
+  if (info->ep_attr != nullptr) object.Set("endpoint", endpoint_object(env, *info->ep_attr));
+  if (info->domain_attr != nullptr) object.Set("domain", domain_object(env, *info->domain_attr));
+  if (const fi_fabric_attr* fabric = info->fabric_attr; fabric != nullptr) {
+    auto attributes = Napi::Object::New(env);
+    attributes.Set("name", text_value(env, fabric->name));
+    attributes.Set("provider", text_value(env, fabric->prov_name));
+    attributes.Set("providerVersion", Napi::Number::New(env, fabric->prov_version));
+    attributes.Set("apiVersion", Napi::Number::New(env, fabric->api_version));
+    object.Set("fabric", attributes);
+  }
+  object.Set("nic", nic_value(env, info->nic));
+  return object;
+}
 
 std::shared_ptr<fi_info> info_of(const Napi::Value& value) {
   if (!value.IsExternal()) return nullptr;

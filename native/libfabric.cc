@@ -11,6 +11,9 @@
 #include <fstream>
 #include <mutex>
 
+#include "descriptors.h"
+#include "rdma_core.h"
+
 namespace ofi {
 
 namespace {
@@ -26,6 +29,16 @@ void prepare_environment() {
   setenv("IPATH_NO_BACKTRACE", "1", 0);
   // Memory hooks would patch libc's munmap and friends under Node. FI_MR_LOCAL makes them needless.
   setenv("FI_MR_CACHE_MONITOR", "disabled", 0);
+  // Shared memory inside EFA takes over signals, knows 256 peers, and keeps queues from having wait objects. The device
+  // reaches this host too.
+  setenv("FI_EFA_ENABLE_SHM_TRANSFER", "0", 0);
+}
+
+// After the library is loaded, before it is called for the first time.
+void prepare_fork(Library& loaded) {
+  loaded.fork_needs_support = fork_needs_support(loaded.handle);
+  // Else the efa provider ends the process at its first fork(), which child_process is to libuv.
+  if (loaded.fork_needs_support) setenv("FI_EFA_FORK_SAFE", "1", 0);
 }
 
 bool has_efa_device() {
@@ -110,6 +123,12 @@ bool try_open(const std::string& path, Library& result) {
                         find(handle, "fi_fabric", result.fabric, reason) &&
                         find(handle, "fi_strerror", result.strerror, reason) &&
                         find(handle, "fi_version", version, reason);
+  // The program can do without these.
+  std::string missing;
+  find(handle, "fi_getparams", result.getparams, missing);
+  find(handle, "fi_freeparams", result.freeparams, missing);
+  find(handle, "fi_tostr_r", result.tostr_r, missing);
+  find(handle, "fi_open", result.open, missing);
   if (complete && version() < kOldestSupportedVersion)
     reason =
         "it is version " + version_text(version()) + ", older than " + version_text(kOldestSupportedVersion);
@@ -119,12 +138,14 @@ bool try_open(const std::string& path, Library& result) {
   }
   result.path = real_path(path_of(reinterpret_cast<const void*>(version)));
   result.version = version();
+  result.handle = handle;
   return true;
 }
 
 Library load() {
   Library result;
   prepare_environment();
+  note_descriptors();
   const SignalGuard guard;
   for (const std::string& path : candidates()) {
     if (!try_open(path, result)) continue;
@@ -135,6 +156,7 @@ Library load() {
   for (const std::string& line : result.looked_at)
     result.reason += (result.reason.empty() ? "" : "; ") + line;
   if (result.available) {
+    prepare_fork(result);
     std::vector<std::string> copies;
     dl_iterate_phdr(note_copy, &copies);
     for (const std::string& copy : copies)

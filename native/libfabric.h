@@ -17,12 +17,19 @@ struct Library {
   std::string reason;        // why it is not available
   std::vector<std::string> looked_at;
   std::vector<std::string> other_copies;  // further libfabrics in this process
+  void* handle = nullptr;                 // of dlopen(3)
+  bool fork_needs_support = false;        // fork_needs_support() of rdma_core.h
 
   decltype(&::fi_getinfo) getinfo = nullptr;
   decltype(&::fi_freeinfo) freeinfo = nullptr;
   decltype(&::fi_dupinfo) dupinfo = nullptr;
   decltype(&::fi_fabric) fabric = nullptr;
   decltype(&::fi_strerror) strerror = nullptr;
+  // Null where the library lacks them.
+  decltype(&::fi_getparams) getparams = nullptr;
+  decltype(&::fi_freeparams) freeparams = nullptr;
+  decltype(&::fi_tostr_r) tostr_r = nullptr;
+  decltype(&::fi_open) open = nullptr;
 };
 
 // Loaded once per process, never unloaded (it leaves fork handlers and threads behind).

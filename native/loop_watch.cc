@@ -1,6 +1,8 @@
 #include "loop_watch.h"
 
 #include <dlfcn.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include <algorithm>
@@ -12,8 +14,13 @@ namespace ofi {
 
 namespace {
 
-// How often in a row a queue's file descriptor may wake the loop for nothing before it is no longer watched.
-constexpr uint32_t kVainWakesAllowed = 1'000;
+// How often in a row a queue's file descriptor may wake the loop for nothing before its state is no longer believed.
+constexpr uint32_t kVainWakesAllowed = 100;
+// For how long it is not believed then. It may well have told the truth otherwise: a connection that is being made keeps
+// the one of net and rxm readable. So it is tried again, more and more rarely where that is in vain. One that told the
+// truth for longer than it was last not believed lied for a new reason.
+constexpr uint64_t kShortestDistrustNs = 10'000'000;
+constexpr uint64_t kLongestDistrustNs = 2'000'000'000;
 
 struct UvFunctions {
   decltype(&::uv_prepare_init) prepare_init;
@@ -60,11 +67,30 @@ uv_handle_t* as_handle(Handle* handle) {
 // Outlives the LoopWatch until libuv has closed the handles.
 struct LoopWatch::State {
   struct Watched {
-    uv_poll_t poll;
+    Watched(Engine* engine, State* state) : engine(engine), state(state) {}
+    Watched(const Watched&) = delete;
+    Watched& operator=(const Watched&) = delete;
+    ~Watched() {
+      if (events_fd >= 0) ::close(events_fd);
+    }
     Engine* engine;
     State* state;
-    bool polling;
-    uint32_t vain_wakes;
+    // What libuv watches: the queue's file descriptor, or, in its stead, an epoll that tells its events alone.
+    uv_poll_t poll{};
+    uv_poll_t events{};
+    int events_fd = -1;
+    int open_handles = 0;
+    uint32_t vain_wakes = 0;
+    uint64_t distrust_ns = kShortestDistrustNs;
+    uint64_t believed_again_ns = 0;  // 0 while it is believed
+    uint64_t believed_since_ns = 0;
+
+    bool watch(uv_poll_t* handle, int fd);
+    static void start(uv_poll_t* handle);
+    void watch_events();
+    void believe_again(uint64_t now_ns);
+    void woken(uv_poll_t* handle);
+    void close();
   };
 
   Environment* environment = nullptr;
@@ -74,13 +100,13 @@ struct LoopWatch::State {
   uv_timer_t timer;
   std::vector<Watched*> watched;
   bool idling = false;
+  // Whether the engines let the loop block this time.
+  bool may_block = false;
   bool stopped = false;
   bool owned = true;
   int open_handles = 0;
   void (*done)(void*) = nullptr;
   void* done_data = nullptr;
-
-  void close(uv_handle_t* handle, uv_close_cb callback) { uv()->close(handle, callback); }
 
   void handle_closed() {
     --open_handles;
@@ -112,24 +138,101 @@ struct LoopWatch::State {
     environment->budget().refill();
     bool run_script = false;
     bool stay_awake = false;
-    uint64_t timed_ms = 0;
+    uint64_t timed_ms = UINT64_MAX;
     const uint64_t now = monotonic_ns();
     for (Watched* entry : watched) {
+      entry->believe_again(now);
       switch (entry->engine->before_sleep(now)) {
         case Rest::HasRecords: run_script = true; break;
         case Rest::StayAwake: stay_awake = true; break;
         case Rest::SleepTimed:
-          timed_ms = std::max<uint64_t>(1, entry->engine->options().max_sleep_ns / 1'000'000);
+          timed_ms = std::min(timed_ms, std::max<uint64_t>(1, entry->engine->longest_pause_ns() / 1'000'000));
           break;
         case Rest::Sleep: break;
       }
     }
-    set_idle(run_script || stay_awake);
-    if (timed_ms != 0) uv()->timer_start(&timer, [](uv_timer_t*) {}, timed_ms, 0);
+    may_block = !run_script && !stay_awake;
+    set_idle(!may_block);
+    if (timed_ms != UINT64_MAX) uv()->timer_start(&timer, [](uv_timer_t*) {}, timed_ms, 0);
     // Last: the script may open and close engines.
     if (run_script) environment->notify_script();
   }
 };
+
+bool LoopWatch::State::Watched::watch(uv_poll_t* handle, int fd) {
+  if (uv()->poll_init(state->loop, handle, fd) != 0) return false;
+  handle->data = this;
+  ++open_handles;
+  ++state->open_handles;
+  start(handle);
+  uv()->unref(as_handle(handle));
+  return true;
+}
+
+void LoopWatch::State::Watched::start(uv_poll_t* handle) {
+  uv()->poll_start(handle, UV_READABLE, [](uv_poll_t* readable, int, int) {
+    static_cast<Watched*>(readable->data)->woken(readable);
+  });
+}
+
+// A file descriptor that stays readable would keep the loop from ever sleeping. Its state told nothing; that something
+// happens at it still does.
+void LoopWatch::State::Watched::watch_events() {
+  engine->trust_fd(false);
+  const uint64_t now = monotonic_ns();
+  const bool was_in_vain = now - believed_since_ns < distrust_ns;
+  distrust_ns = was_in_vain ? std::min(distrust_ns * 2, kLongestDistrustNs) : kShortestDistrustNs;
+  believed_again_ns = now + distrust_ns;
+  uv()->poll_stop(&poll);
+  if (open_handles == 2) start(&events);
+  if (events_fd >= 0) return;
+  events_fd = epoll_create1(EPOLL_CLOEXEC);
+  if (events_fd < 0) return;
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLET;
+  if (epoll_ctl(events_fd, EPOLL_CTL_ADD, engine->wait_fd(), &event) == 0) watch(&events, events_fd);
+}
+
+void LoopWatch::State::Watched::believe_again(uint64_t now_ns) {
+  if (believed_again_ns == 0 || now_ns < believed_again_ns) return;
+  believed_again_ns = 0;
+  believed_since_ns = now_ns;
+  vain_wakes = 0;
+  engine->trust_fd(true);
+  if (open_handles == 2) uv()->poll_stop(&events);
+  start(&poll);
+}
+
+void LoopWatch::State::Watched::woken(uv_poll_t* handle) {
+  if (engine == nullptr) return;
+  if (handle == &events) {
+    // Before the queue is read: what happens afterwards wakes again.
+    epoll_event event{};
+    epoll_wait(events_fd, &event, 1, 0);
+  }
+  if (engine->poll(0, nullptr) != 0) {
+    vain_wakes = 0;
+    state->environment->notify_script();
+  } else if (handle == &poll && state->may_block && ++vain_wakes == kVainWakesAllowed) {
+    // A loop that stays awake does not clear the file descriptor: only one that wakes a sleeper is to blame.
+    watch_events();
+  }
+}
+
+void LoopWatch::State::Watched::close() {
+  engine = nullptr;
+  const uv_close_cb closed = [](uv_handle_t* handle) {
+    auto* self = static_cast<Watched*>(handle->data);
+    State* of = self->state;
+    if (--self->open_handles == 0) delete self;
+    of->handle_closed();
+  };
+  switch (open_handles) {
+    case 0: delete this; return;
+    case 2: uv()->close(as_handle(&events), closed); [[fallthrough]];
+    default: uv()->close(as_handle(&poll), closed);
+  }
+}
 
 std::unique_ptr<LoopWatch> LoopWatch::create(napi_env env, Environment* environment) {
   if (uv() == nullptr) return nullptr;
@@ -159,27 +262,8 @@ LoopWatch::~LoopWatch() {
 }
 
 void LoopWatch::add(Engine* engine) {
-  auto* entry = new State::Watched{};
-  entry->engine = engine;
-  entry->state = state_;
-  entry->poll.data = entry;
-  if (engine->loop_watches_fd() && uv()->poll_init(state_->loop, &entry->poll, engine->wait_fd()) == 0) {
-    entry->polling = true;
-    ++state_->open_handles;
-    uv()->poll_start(&entry->poll, UV_READABLE, [](uv_poll_t* handle, int, int) {
-      auto* self = static_cast<State::Watched*>(handle->data);
-      if (self->engine == nullptr) return;
-      if (self->engine->poll(0, nullptr) != 0) {
-        self->vain_wakes = 0;
-        self->state->environment->notify_script();
-      } else if (++self->vain_wakes == kVainWakesAllowed) {
-        // A file descriptor that stays readable would keep the loop from ever sleeping: the thread looks instead.
-        uv()->poll_stop(handle);
-        self->engine->distrust_fd();
-      }
-    });
-    uv()->unref(as_handle(&entry->poll));
-  }
+  auto* entry = new State::Watched(engine, state_);
+  if (engine->loop_watches_fd() && !entry->watch(&entry->poll, engine->wait_fd())) engine->trust_fd(false);
   state_->watched.push_back(entry);
 }
 
@@ -190,17 +274,7 @@ void LoopWatch::remove(Engine* engine) {
   if (found == watched.end()) return;
   State::Watched* entry = *found;
   watched.erase(found);
-  entry->engine = nullptr;
-  if (!entry->polling) {
-    delete entry;
-    return;
-  }
-  state_->close(as_handle(&entry->poll), [](uv_handle_t* handle) {
-    auto* self = static_cast<State::Watched*>(handle->data);
-    State* state = self->state;
-    delete self;
-    state->handle_closed();
-  });
+  entry->close();
 }
 
 void LoopWatch::stop() {
@@ -209,7 +283,7 @@ void LoopWatch::stop() {
   while (!state_->watched.empty()) remove(state_->watched.back()->engine);
   for (uv_handle_t* handle :
        {as_handle(&state_->prepare), as_handle(&state_->idle), as_handle(&state_->timer)})
-    state_->close(handle, [](uv_handle_t* closed) { static_cast<State*>(closed->data)->handle_closed(); });
+    uv()->close(handle, [](uv_handle_t* closed) { static_cast<State*>(closed->data)->handle_closed(); });
 }
 
 void LoopWatch::when_closed(void (*done)(void*), void* data) {

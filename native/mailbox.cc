@@ -71,8 +71,18 @@ void Mailbox::deliver(napi_env env, napi_value, void* context, void*) {
   }
   if (environment == nullptr) return;
   const Napi::HandleScope scope(env);
-  for (Letter& letter : letters) letter(*environment);
-  if (wake_wanted) environment->notify_script();
+  // A worker that is terminated runs its loop once more when no JavaScript can run in it: promises take no values then, and
+  // nobody is left to wait for them.
+  auto attempt = [](auto deed) {
+    try {
+      deed();
+      return true;
+    } catch (const Napi::Error&) {
+      return false;
+    }
+  };
+  for (Letter& letter : letters) attempt([&] { letter(*environment); });
+  if (wake_wanted) attempt([&] { environment->notify_script(); });
 }
 
 }  // namespace ofi

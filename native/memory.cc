@@ -16,10 +16,20 @@ Napi::Value allocate_memory(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), environment.add(std::make_shared<MemoryObject>(block)));
 }
 
+// deviceMemory(address, bytes): a handle.
+Napi::Value device_memory(const Napi::CallbackInfo& info) {
+  bool lossless = false;
+  const uint64_t address = info[0].As<Napi::BigInt>().Uint64Value(&lossless);
+  const double bytes = info[1].As<Napi::Number>().DoubleValue();
+  MemoryBlock* block = MemoryBlock::of_device(address, static_cast<size_t>(bytes));
+  return Napi::Number::New(info.Env(), Environment::of(info).add(std::make_shared<MemoryObject>(block)));
+}
+
 // memoryBuffer(memory): its ArrayBuffer; undefined where the runtime allows no external ones.
 Napi::Value memory_buffer(const Napi::CallbackInfo& info) {
   auto* object = Environment::of(info).open<MemoryObject>(handle_argument(info, 0));
-  return object == nullptr ? info.Env().Undefined() : block_buffer(info.Env(), object->block.get());
+  if (object == nullptr || object->block.get()->is_device()) return info.Env().Undefined();
+  return block_buffer(info.Env(), object->block.get());
 }
 
 // memoryCapacity(memory): its bytes with the room behind them.
@@ -73,6 +83,7 @@ Napi::Value block_buffer(Napi::Env env, MemoryBlock* block) {
 
 void register_memory(Napi::Object exports, Environment* environment) {
   define(exports, "allocateMemory", allocate_memory, environment);
+  define(exports, "deviceMemory", device_memory, environment);
   define(exports, "memoryBuffer", memory_buffer, environment);
   define(exports, "memoryCapacity", memory_capacity, environment);
   define(exports, "trimMemory", trim_memory, environment);

@@ -30,7 +30,13 @@ MemoryBlock* MemoryBlock::allocate(size_t bytes, size_t overflow) {
   }
 }
 
+MemoryBlock* MemoryBlock::of_device(uint64_t address, size_t bytes) {
+  live.fetch_add(1, std::memory_order_relaxed);
+  return new MemoryBlock(reinterpret_cast<uint8_t*>(address), bytes, bytes, true);
+}
+
 void MemoryBlock::trim() {
+  if (is_device_) return;
   const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   const size_t visible = (std::max<size_t>(size_, 1) + page - 1) / page * page;
   if (mapped_ > visible) madvise(data_ + visible, mapped_ - visible, MADV_DONTNEED);
@@ -38,15 +44,16 @@ void MemoryBlock::trim() {
 
 void MemoryBlock::release() {
   if (references_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-  munmap(data_, mapped_);
+  if (!is_device_) munmap(data_, mapped_);
   live.fetch_sub(1, std::memory_order_relaxed);
   delete this;
 }
 
-void MemoryBlock::remove_descriptor(const void* domain) {
-  auto is_of_domain = [domain](const Descriptor& entry) { return entry.domain == domain; };
-  descriptors_.erase(std::remove_if(descriptors_.begin(), descriptors_.end(), is_of_domain),
-                     descriptors_.end());
+void MemoryBlock::remove_descriptor(const void* domain, const void* descriptor) {
+  const auto found = std::find_if(descriptors_.begin(), descriptors_.end(), [=](const Descriptor& entry) {
+    return entry.domain == domain && entry.descriptor == descriptor;
+  });
+  if (found != descriptors_.end()) descriptors_.erase(found);
 }
 
 int64_t MemoryBlock::live_blocks() { return live.load(std::memory_order_relaxed); }

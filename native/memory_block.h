@@ -17,6 +17,10 @@ class MemoryBlock {
   // Returns null where the kernel has no memory. Starts with one reference, the caller's.
   static MemoryBlock* allocate(size_t bytes, size_t overflow = 0);
 
+  // Memory of a device, which is not this process's to unmap, and may not be readable by it either.
+  static MemoryBlock* of_device(uint64_t address, size_t bytes);
+  bool is_device() const { return is_device_; }
+
   void retain() { references_.fetch_add(1, std::memory_order_relaxed); }
   // Unmaps the memory when the last reference is gone. Callable on any thread.
   void release();
@@ -33,8 +37,11 @@ class MemoryBlock {
 
   // Local descriptors (fi_mr_desc) by domain, for providers that ask for FI_MR_LOCAL. Changed and read by the one
   // thread that owns the environment.
-  void add_descriptor(const void* domain, void* descriptor) { descriptors_.push_back({domain, descriptor}); }
-  void remove_descriptor(const void* domain);
+  // Of several registrations with one domain the newest that is left counts.
+  void add_descriptor(const void* domain, void* descriptor) {
+    descriptors_.insert(descriptors_.begin(), {domain, descriptor});
+  }
+  void remove_descriptor(const void* domain, const void* descriptor);
   void* descriptor(const void* domain) const {
     for (const auto& entry : descriptors_)
       if (entry.domain == domain) return entry.descriptor;
@@ -49,12 +56,14 @@ class MemoryBlock {
     const void* domain;
     void* descriptor;
   };
-  MemoryBlock(uint8_t* data, size_t size, size_t mapped) : data_(data), size_(size), mapped_(mapped) {}
+  MemoryBlock(uint8_t* data, size_t size, size_t mapped, bool is_device = false)
+      : data_(data), size_(size), mapped_(mapped), is_device_(is_device) {}
   ~MemoryBlock() = default;
 
   uint8_t* data_;
   size_t size_;
   size_t mapped_;
+  bool is_device_;
   std::atomic<uint32_t> references_{1};
   std::vector<Descriptor> descriptors_;
 };

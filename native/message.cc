@@ -4,20 +4,35 @@
 
 namespace ofi {
 
-Post prepare_post(Environment& environment, const PostArguments& arguments, Direction direction) {
+int32_t check_datagram(const EndpointObject& endpoint, uint64_t length, Direction direction) {
+  if (!endpoint.sends_datagrams) return kOk;
+  const bool sends = direction == Direction::Transmit;
+  const size_t prefix = sends ? endpoint.transmit_prefix : endpoint.receive_prefix;
+  if (length < prefix) return kNoPrefix;
+  return sends && length - prefix > endpoint.longest_message ? -FI_EMSGSIZE : kOk;
+}
+
+Post prepare_peer(Environment& environment, uint32_t handle, int32_t peer, Direction direction) {
   Post post;
-  EndpointObject* endpoint = environment.open<EndpointObject>(arguments.endpoint);
+  EndpointObject* endpoint = environment.open<EndpointObject>(handle);
   if (endpoint == nullptr || !endpoint->enabled) {
     post.status = kClosed;
     return post;
   }
   post.endpoint = endpoint;
-  if (arguments.peer >= 0) {
-    if (!endpoint->addresses->is_live(arguments.peer)) post.status = kNoSuchPeer;
-    post.address = static_cast<fi_addr_t>(arguments.peer);
-  } else if (direction == Direction::Transmit) {
-    post.status = kNoSuchPeer;
+  const bool from_anybody = direction == Direction::Receive && peer == -1;
+  if (endpoint->connects) {
+    if (direction == Direction::Transmit && !endpoint->connected) post.status = -FI_ENOTCONN;
+  } else if (!from_anybody) {
+    if (!endpoint->addresses->is_live(peer)) post.status = kNoSuchPeer;
+    post.address = static_cast<fi_addr_t>(peer);
   }
+  return post;
+}
+
+Post prepare_post(Environment& environment, const PostArguments& arguments, Direction direction) {
+  Post post = prepare_peer(environment, arguments.endpoint, arguments.peer, direction);
+  if (post.endpoint == nullptr) return post;
   auto* memory = environment.open<MemoryObject>(arguments.memory);
   if (memory == nullptr) {
     post.status = kClosed;
@@ -26,16 +41,34 @@ Post prepare_post(Environment& environment, const PostArguments& arguments, Dire
   }
   if (post.status != kOk) return post;
   MemoryBlock* block = memory->block.get();
+  post.block = block;
   post.data = block->data() + arguments.offset;
   post.length = arguments.length;
-  if (endpoint->needs_descriptor) post.descriptor = block->descriptor(endpoint->domain);
-  if (arguments.context < 0) return post;
+  if (!find_descriptor(*post.endpoint, *block, &post.descriptor)) post.status = kDeviceMemory;
+  return post;
+}
+
+void take_slot(Post* post, uint32_t context, Direction direction, MemoryBlock* const* blocks, uint32_t count,
+               uint8_t traits) {
+  const EndpointObject* endpoint = post->endpoint;
   CompletionQueueObject* queue =
       direction == Direction::Transmit ? endpoint->transmit_queue : endpoint->receive_queue;
-  post.table = &queue->operations;
-  post.operation = post.table->acquire(static_cast<uint32_t>(arguments.context), endpoint, block);
-  if (post.operation == nullptr) post.status = kContextBusy;
+  post->table = &queue->operations;
+  post->operation = post->table->acquire(context, endpoint, blocks, count, traits);
+  if (post->operation == nullptr) post->status = (traits & kWasClaimed) != 0 ? kNotClaimed : kContextBusy;
   if (queue->engine != nullptr) queue->engine->note_activity();
+}
+
+Post prepare_operation(Environment& environment, uint32_t context, const PostArguments& arguments,
+                       Direction direction, uint8_t traits) {
+  Post post = prepare_post(environment, arguments, direction);
+  if (post.status != kOk) return post;
+  // efa-direct looks behind the descriptor whatever the length.
+  if (post.endpoint->is_raw_efa && post.descriptor == nullptr) {
+    post.status = kNotRegistered;
+    return post;
+  }
+  take_slot(&post, context, direction, &post.block, 1, traits & post.endpoint->default_traits(direction));
   return post;
 }
 
@@ -65,38 +98,66 @@ ssize_t call_send(Environment& environment, const Post& post, uint32_t flags) {
 // send: endpoint, context, memory, offset, length, peer, flags: fi_send(3), fi_senddata(3) or fi_sendmsg(3).
 napi_value send(napi_env env, napi_callback_info info) {
   const FastCall a(env, info);
-  const Post post = prepare_post(
-      a.environment(), {a.u32(0), a.i32(1), a.u32(2), a.u53(3), a.u53(4), a.i32(5)}, Direction::Transmit);
+  const Post post =
+      prepare_operation(a.environment(), a.u32(1), {a.u32(0), a.u32(2), a.u53(3), a.u53(4), a.i32(5)},
+                        Direction::Transmit, traits_of_post(a.u32(6)));
   if (post.status != kOk) return a.answer(post.status);
+  const int32_t misfit = check_datagram(*post.endpoint, post.length, Direction::Transmit);
+  if (misfit != kOk) return a.answer(finish_post(post, misfit));
   return a.answer(finish_post(post, call_send(a.environment(), post, a.u32(6))));
 }
 
-// sendBatch: endpoint, count, peer: as many fi_send(3) of registers().batch as the queue takes; how many, or the
-// negative status of the first.
-napi_value send_batch(napi_env env, napi_callback_info info) {
-  const FastCall a(env, info);
+// One call of fi_send(3) or fi_recv(3) for each of registers().batch, until one is not taken. Answers how many were, or
+// the negative status of the first. Arguments: endpoint, count, peer.
+template <Direction direction, typename Call>
+napi_value post_batch(const FastCall& a, Call call) {
   const uint32_t count = std::min(a.u32(1), Registers::kBatch);
   const Registers& registers = a.environment().registers();
   for (uint32_t i = 0; i < count; ++i) {
     const Registers::BatchEntry& entry = registers.batch[i];
     const Post post =
-        prepare_post(a.environment(),
-                     {a.u32(0), entry.context, static_cast<uint32_t>(entry.memory),
-                      static_cast<uint64_t>(entry.offset), static_cast<uint64_t>(entry.length), a.i32(2)},
-                     Direction::Transmit);
+        prepare_operation(a.environment(), static_cast<uint32_t>(entry.context),
+                          {a.u32(0), static_cast<uint32_t>(entry.memory), static_cast<uint64_t>(entry.offset),
+                           static_cast<uint64_t>(entry.length), a.i32(2)},
+                          direction, kSilent | kManyMessages);
     int32_t status = post.status;
-    if (status == kOk) status = finish_post(post, call_send(a.environment(), post, 0));
+    if (status == kOk) {
+      const int32_t misfit = check_datagram(*post.endpoint, post.length, direction);
+      status = finish_post(post, misfit != kOk ? misfit : call(post));
+    }
     if (status != kOk) return a.answer(i == 0 ? status : static_cast<int32_t>(i));
   }
   return a.answer(static_cast<int32_t>(count));
 }
 
+// sendBatch: as many fi_send(3) as the queue takes.
+napi_value send_batch(napi_env env, napi_callback_info info) {
+  const FastCall a(env, info);
+  return post_batch<Direction::Transmit>(
+      a, [&a](const Post& post) { return call_send(a.environment(), post, 0); });
+}
+
+ssize_t call_recv(const Post& post) {
+  return fi_recv(post.endpoint->fid, post.data, post.length, post.descriptor, post.address,
+                 &post.operation->context);
+}
+
+// recvBatch: as many fi_recv(3) as the queue takes.
+napi_value recv_batch(napi_env env, napi_callback_info info) {
+  return post_batch<Direction::Receive>(FastCall(env, info), call_recv);
+}
+
 // inject: endpoint, memory, offset, length, peer, flags: fi_inject(3) or fi_injectdata(3). No completion.
 napi_value inject(napi_env env, napi_callback_info info) {
   const FastCall a(env, info);
-  const Post post = prepare_post(a.environment(), {a.u32(0), -1, a.u32(1), a.u53(2), a.u53(3), a.i32(4)},
-                                 Direction::Transmit);
+  const Post post =
+      prepare_post(a.environment(), {a.u32(0), a.u32(1), a.u53(2), a.u53(3), a.i32(4)}, Direction::Transmit);
   if (post.status != kOk) return a.answer(post.status);
+  // Providers only assert it: a longer message overruns what they have room for.
+  if (post.length > post.endpoint->inject_size) return a.answer(-FI_EMSGSIZE);
+  if (post.block->is_device()) return a.answer(kDeviceMemory);
+  const int32_t misfit = check_datagram(*post.endpoint, post.length, Direction::Transmit);
+  if (misfit != kOk) return a.answer(misfit);
   fid_ep* ep = post.endpoint->fid;
   const ssize_t answer =
       (a.u32(5) & kPostImmediate) != 0
@@ -105,31 +166,38 @@ napi_value inject(napi_env env, napi_callback_info info) {
   return a.answer(finish_post(post, answer));
 }
 
+int32_t post_receive(const FastCall& a, EndpointObject** endpoint) {
+  const Post post =
+      prepare_operation(a.environment(), a.u32(1), {a.u32(0), a.u32(2), a.u53(3), a.u53(4), a.i32(5)},
+                        Direction::Receive, kSilent | kManyMessages);
+  if (post.status != kOk) return post.status;
+  const int32_t misfit = check_datagram(*post.endpoint, post.length, Direction::Receive);
+  if (misfit != kOk) return finish_post(post, misfit);
+  *endpoint = post.endpoint;
+  return finish_post(post, call_recv(post));
+}
+
 // recv: endpoint, context, memory, offset, length, peer | -1: fi_recv(3).
 napi_value recv(napi_env env, napi_callback_info info) {
   const FastCall a(env, info);
-  const Post post = prepare_post(
-      a.environment(), {a.u32(0), a.i32(1), a.u32(2), a.u53(3), a.u53(4), a.i32(5)}, Direction::Receive);
-  if (post.status != kOk) return a.answer(post.status);
-  return a.answer(finish_post(post, fi_recv(post.endpoint->fid, post.data, post.length, post.descriptor,
-                                            post.address, &post.operation->context)));
+  EndpointObject* endpoint = nullptr;
+  return a.answer(post_receive(a, &endpoint));
 }
 
 // recvThenPoll: as recv, then spinMicroseconds, consumed: fi_recv(3) and, where it was taken, a read of the endpoint's
-// receive queue within the turn's budget. Also answers how many records wait in the ring.
+// receive queue within the turn's budget, on and on while all that comes are sends. Also answers how many records wait
+// in the ring.
 napi_value recv_then_poll(napi_env env, napi_callback_info info) {
   const FastCall a(env, info);
   const uint32_t spin_ns = a.u32(6) * 1'000;
   const uint32_t consumed = a.u32(7);
-  recv(env, info);
-  a.answer_also(1, 0);
-  if (a.i32(0) != kOk) return nullptr;
-  // A post that succeeded has looked the endpoint up; its handle was overwritten by the answer.
-  auto* endpoint = a.environment().open<EndpointObject>(a.u32(8));
-  if (endpoint == nullptr) return nullptr;
-  const uint32_t found = endpoint->receive_queue->poll(consumed, spin_ns, &a.environment().budget());
+  EndpointObject* endpoint = nullptr;
+  const int32_t status = post_receive(a, &endpoint);
+  if (status != kOk) return a.answer(status);
+  const uint32_t found = endpoint->receive_queue->poll(consumed, UINT32_MAX, spin_ns,
+                                                       &a.environment().budget(), Until::Received);
   a.answer_also(1, static_cast<int32_t>(found));
-  return nullptr;
+  return a.answer(kOk);
 }
 
 // cancel: endpoint, context, receive: fi_cancel(3).
@@ -144,6 +212,16 @@ napi_value cancel(napi_env env, napi_callback_info info) {
   return a.answer(static_cast<int32_t>(fi_cancel(&endpoint->fid->fid, context)));
 }
 
+// retire: endpoint, context, receive. Ends an operation that completes only where it fails; kContextBusy where there is
+// none. The reader frees slots too: not both at once.
+napi_value retire(napi_env env, napi_callback_info info) {
+  const FastCall a(env, info);
+  auto* endpoint = a.environment().open<EndpointObject>(a.u32(0));
+  if (endpoint == nullptr || !endpoint->enabled) return a.answer(kClosed);
+  CompletionQueueObject* queue = a.u32(2) != 0 ? endpoint->receive_queue : endpoint->transmit_queue;
+  return a.answer(queue->retire(a.u32(1), endpoint));
+}
+
 }  // namespace
 
 void register_message(Napi::Object exports, Environment* environment) {
@@ -151,8 +229,10 @@ void register_message(Napi::Object exports, Environment* environment) {
   define_fast(exports, "sendBatch", send_batch, environment);
   define_fast(exports, "inject", inject, environment);
   define_fast(exports, "recv", recv, environment);
+  define_fast(exports, "recvBatch", recv_batch, environment);
   define_fast(exports, "recvThenPoll", recv_then_poll, environment);
   define_fast(exports, "cancel", cancel, environment);
+  define_fast(exports, "retire", retire, environment);
 }
 
 }  // namespace ofi

@@ -9,6 +9,14 @@ void Object::depend_on(const std::shared_ptr<Object>& other) {
   other->dependants_.push_back(this);
 }
 
+void Object::stop_depending_on(const std::shared_ptr<Object>& other) {
+  const auto parent = std::find(parents_.begin(), parents_.end(), other);
+  if (parent == parents_.end()) return;
+  auto& siblings = other->dependants_;
+  siblings.erase(std::find(siblings.begin(), siblings.end(), this));
+  parents_.erase(parent);
+}
+
 void Object::detach_all() {
   for (const auto& parent : parents_) {
     auto& siblings = parent->dependants_;

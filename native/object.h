@@ -2,6 +2,7 @@
 // dependants and closes only after them. Changed on the environment's thread only. Napi-free.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -19,12 +20,26 @@ enum class Kind : uint8_t {
   AddressVector,
   CompletionQueue,
   EventQueue,
+  Counter,
   Endpoint,
+  PassiveEndpoint,
   MemoryRegion,
   Memory,
+  WaitSet,
+  PollSet,
+  AvSet,
+  CollectiveGroup,
 };
 
 enum class Phase : uint8_t { Opening, Open, Closing, Closed };
+
+// A call on a thread of its own, as long as the environment counts on its return.
+struct BlockingCall {
+  // The environment's thread only: the process stays for it.
+  bool keeps_alive = true;
+  // The end of the environment waits for it. Whoever takes this back has to count it down.
+  std::atomic<bool> waited_for{true};
+};
 
 class Object : public std::enable_shared_from_this<Object> {
  public:
@@ -35,6 +50,7 @@ class Object : public std::enable_shared_from_this<Object> {
 
   // Makes this object depend on another until detach_all().
   void depend_on(const std::shared_ptr<Object>& other);
+  void stop_depending_on(const std::shared_ptr<Object>& other);
   void detach_all();
   const std::vector<Object*>& dependants() const { return dependants_; }
   const std::vector<std::shared_ptr<Object>>& parents() const { return parents_; }
@@ -45,6 +61,8 @@ class Object : public std::enable_shared_from_this<Object> {
   virtual void before_close() {}
   // On the environment's thread, after close_blocking returned 0.
   virtual void after_close() {}
+  // The same where it did not: the object stays open.
+  virtual void after_failed_close() {}
 
   const Kind kind;
   const char* const name;
@@ -53,6 +71,8 @@ class Object : public std::enable_shared_from_this<Object> {
   bool forgotten = false;
   // Its close did not come back: it and whatever it uses stay for the life of the process.
   bool leaked = false;
+  // The close that is under way.
+  std::shared_ptr<BlockingCall> closing;
   uint32_t handle = 0;
 
  private:

@@ -1,7 +1,6 @@
 #include "progress.h"
 
 #include <poll.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -9,6 +8,8 @@
 #include <algorithm>
 #include <mutex>
 #include <set>
+
+#include "signal_mask.h"
 
 namespace ofi {
 
@@ -23,17 +24,19 @@ constexpr uint32_t kThreadBatch = 256;
 // Looks before a spin takes the time, and what they count for in the budget.
 constexpr uint32_t kFreeLooks = 16;
 constexpr uint64_t kFreeLooksNs = 500;
-// Spins that found nothing in a row, after which spinning is off; it is tried again once in so many calls.
+// Spins that found nothing in a row, after which spinning is off for so many calls.
 constexpr uint32_t kMissesAllowed = 8;
 constexpr uint32_t kSpinsSkipped = 64;
+// More good sends than these are news in themselves.
+constexpr uint32_t kSendsLookedThrough = 16;
 // How often in a row fi_trywait may refuse, or a wait end at once, while nothing is there to read, before the queue's
 // wait object is not trusted.
 constexpr uint32_t kRefusalsAllowed = 64;
-// Periods of staying awake that found nothing in a row, after which the loop sleeps at once; one in so many is tried.
+// Periods of staying awake that found nothing in a row, after which the loop sleeps at once so many times.
 constexpr uint32_t kVainAwakenings = 4;
-constexpr uint32_t kAwakeningsSkipped = 16;
-// The loop stays awake for this many spins after the last activity.
-constexpr uint64_t kAwakeSpins = 10;
+constexpr uint32_t kAwakeningsSkipped = 32;
+// The loop stays awake for this many spins after the last activity: longer than a peer takes that has to be woken.
+constexpr uint64_t kAwakeSpins = 25;
 
 std::mutex engines_mutex;
 std::set<Engine*>& engines() {
@@ -59,6 +62,7 @@ void Engine::start() {
   if (options_.mode == EngineMode::Inline) return;
   stop_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   finished_.store(false);
+  const SignalsBlocked blocked;
   thread_ = std::thread([this] { run(); });
   const std::lock_guard<std::mutex> guard(engines_mutex);
   engines().insert(this);
@@ -102,34 +106,55 @@ void Engine::stop_all(uint32_t bound_ms) {
 
 // ---- the loop's side
 
-bool Engine::look(uint32_t times) {
+bool Engine::has(Until until) const {
+  const CompletionRing& ring = reader_.ring();
+  const uint32_t available = ring.available();
+  if (until == Until::Anything || available > kSendsLookedThrough) return available != 0;
+  for (uint32_t i = 0; i < available; ++i) {
+    const CompletionRecord& record = ring.peek(i);
+    if (record.error != 0 || (record.flags & FI_RECV) != 0) return true;
+  }
+  return false;
+}
+
+bool Engine::look(uint32_t times, Until until) {
   for (uint32_t i = 0; i < times; ++i) {
     if (reader_.try_lock()) {
       reader_.read(kThreadBatch);
       reader_.unlock();
     }
-    if (reader_.ring().available() != 0) return true;
+    if (has(until)) return true;
     pause_between_looks();
   }
   return false;
 }
 
-bool Engine::spin(uint64_t budget_ns, uint64_t* spent_ns) {
+bool Engine::spin(uint64_t budget_ns, uint64_t* spent_ns, Until until) {
   // An answer that is already on its way is found without asking what time it is.
   *spent_ns = kFreeLooksNs;
-  if (look(kFreeLooks)) return true;
+  if (look(kFreeLooks, until)) return true;
   const uint64_t start = monotonic_ns();
-  uint64_t now = start;
+  uint64_t spent = 0;
   bool found = false;
-  while (!found && now - start < budget_ns) {
-    found = look(8);
-    now = monotonic_ns();
+  // What is found is answered before another look at the clock: the last looks are not counted.
+  while (!found && spent < budget_ns) {
+    found = look(8, until);
+    if (!found) spent = monotonic_ns() - start;
   }
-  *spent_ns += now - start;
+  *spent_ns += spent;
   return found;
 }
 
-uint32_t Engine::poll(uint32_t spin_ns, TurnBudget* budget) {
+// Spinning that was in vain repeatedly is given up, and tried again later as many times: two that have both given it up
+// find back only by trying at the same time.
+bool Engine::spins_now() {
+  if (misses_ < kMissesAllowed) return true;
+  if (++skipped_spins_ % kSpinsSkipped != 0) return false;
+  misses_ = 0;
+  return true;
+}
+
+uint32_t Engine::poll(uint32_t spin_ns, TurnBudget* budget, Until until) {
   // Only the loop writes it.
   loop_reads_.store(loop_reads_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   asleep_.store(false, std::memory_order_relaxed);
@@ -142,15 +167,14 @@ uint32_t Engine::poll(uint32_t spin_ns, TurnBudget* budget) {
   } else {
     reader_.wake();
   }
-  uint32_t available = ring.available();
-  if (available == 0 && spin_ns != 0 && budget != nullptr && budget->spin_ns_left != 0) {
-    if (misses_ >= kMissesAllowed && ++skipped_spins_ % kSpinsSkipped != 0) return 0;
+  if (!has(until) && spin_ns != 0 && budget != nullptr && budget->spin_ns_left != 0) {
+    if (!spins_now()) return ring.available();
     uint64_t spent = 0;
-    misses_ = spin(std::min<uint64_t>(spin_ns, budget->spin_ns_left), &spent) ? 0 : misses_ + 1;
+    misses_ = spin(std::min<uint64_t>(spin_ns, budget->spin_ns_left), &spent, until) ? 0 : misses_ + 1;
     if (misses_ != 0) ++spins_missed_;
     budget->spin_ns_left -= std::min(spent, budget->spin_ns_left);
-    available = ring.available();
   }
+  const uint32_t available = ring.available();
   if (available != 0) {
     ++activity_;
     if (budget != nullptr) budget->records_left -= std::min(available, budget->records_left);
@@ -184,12 +208,13 @@ void Engine::hand_over() {
 }
 
 // Turning the loop without sleeping finds an answer sooner, but takes the processor from whoever is to give it where
-// processors are few. So it is given up after it was in vain repeatedly, and tried again now and then.
+// processors are few. So it is given up and tried again as spinning is.
 bool Engine::stays_awake(uint64_t now_ns) {
   if (activity_ != activity_seen_) {
     activity_seen_ = activity_;
-    const bool worthwhile =
-        vain_awakenings_ < kVainAwakenings || ++skipped_awakenings_ % kAwakeningsSkipped == 0;
+    if (vain_awakenings_ >= kVainAwakenings && ++skipped_awakenings_ % kAwakeningsSkipped == 0)
+      vain_awakenings_ = 0;
+    const bool worthwhile = vain_awakenings_ < kVainAwakenings;
     awake_until_ns_ = worthwhile ? now_ns + options_.spin_ns * kAwakeSpins : 0;
   }
   if (now_ns < awake_until_ns_) return true;
@@ -208,12 +233,14 @@ Rest Engine::before_sleep(uint64_t now_ns) {
   if (loop_watches_fd() && !waiting_given_up_.load(std::memory_order_relaxed)) {
     if (wait_is_armed()) {
       refusals_to_sleep_ = 0;
-      return Rest::Sleep;
+      if (fd_is_trusted_) return Rest::Sleep;
+    } else {
+      // fi_trywait refuses where there is something to read; rxm tells everything so.
+      if (poll(0, nullptr) != 0) return Rest::HasRecords;
+      if (++refusals_to_sleep_ < kRefusalsAllowed) return Rest::StayAwake;
+      // It refuses for ever.
     }
-    // fi_trywait refuses where there is something to read; rxm tells everything so.
-    if (poll(0, nullptr) != 0) return Rest::HasRecords;
-    if (++refusals_to_sleep_ < kRefusalsAllowed) return Rest::StayAwake;
-    // It refuses for ever: sleep anyway, and let the thread (or a timer) look.
+    // Sleep anyway, and let the thread (or a timer) look.
   }
   if (options_.mode == EngineMode::Inline) return Rest::SleepTimed;
   hand_over();
@@ -266,10 +293,6 @@ void Engine::rest_as_thread(uint64_t interval_ns) {
 }
 
 void Engine::run() {
-  // Signals are the main thread's.
-  sigset_t all;
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, nullptr);
   pthread_setname_np(pthread_self(), "libfabric");
   // Pauses of 10 µs are meant: the kernel's default slack is 50 µs.
   prctl(PR_SET_TIMERSLACK, 1'000UL, 0, 0, 0);
@@ -288,7 +311,7 @@ void Engine::run() {
     } else if (!in_charge && !loop_is_away) {
       interval = kAwayTick;
     } else {
-      interval = std::min<uint64_t>(interval * 2, in_charge ? options_.max_sleep_ns : kIdleTick);
+      interval = std::min<uint64_t>(interval * 2, in_charge ? longest_pause_ns() : kIdleTick);
     }
     reads_seen = reads;
     hand_overs_seen = hand_overs;

@@ -26,6 +26,7 @@ struct EngineOptions {
   EngineMode mode = EngineMode::Auto;
   SleepBy sleep_by = SleepBy::Backoff;
   uint32_t spin_ns = 20'000;
+  // The longest pause between looks where nothing else would tell of something to read.
   uint32_t max_sleep_ns = 1'000'000;
   // Whether the environment has a loop watch. Without one nobody tells when the loop goes to sleep, so the thread
   // always reads.
@@ -42,6 +43,12 @@ struct TurnBudget {
   }
 };
 
+// What a spin looks for.
+enum class Until : uint8_t {
+  Anything,
+  Received,  // or failed: good sends alone are not what the caller is waiting for
+};
+
 // What a sleeper waits on, and how it makes sure that it may.
 struct WaitFd {
   fid_fabric* fabric = nullptr;
@@ -54,11 +61,13 @@ enum class Rest : uint8_t {
   HasRecords,  // JavaScript has something to do
   StayAwake,   // turn the loop again without sleeping
   Sleep,       // something will wake the loop
-  SleepTimed,  // nothing will: look again after max_sleep
+  SleepTimed,  // nothing will for certain: look again after longest_pause_ns()
 };
 
 class Engine {
  public:
+  static constexpr uint64_t kPausesBesideWatchedFd = 4;
+
   // `wake` is called on the engine's thread, and must not block.
   Engine(CompletionReader& reader, const WaitFd& wait, const EngineOptions& options,
          std::function<void()> wake);
@@ -71,9 +80,9 @@ class Engine {
   // from the provider in time; it is then left to itself and nothing it uses may be freed.
   bool stop(uint32_t bound_ms);
 
-  // The loop: reads and returns how many records are in the ring. Spins up to `spin_ns` for the first one, within the
+  // The loop: reads and returns how many records are in the ring. Spins up to `spin_ns` for the first one that is wanted, within the
   // budget of the loop's turn.
-  uint32_t poll(uint32_t spin_ns, TurnBudget* budget);
+  uint32_t poll(uint32_t spin_ns, TurnBudget* budget, Until until = Until::Anything);
   // The loop is about to block.
   Rest before_sleep(uint64_t now_ns);
   // Something was posted: stay awake for its completion.
@@ -83,12 +92,18 @@ class Engine {
 
   const EngineOptions& options() const { return options_; }
   int wait_fd() const { return wait_.fd; }
-  // The loop found that the wait fd does not tell the truth: from now on the thread looks.
-  void distrust_fd() { fd_is_trusted_ = false; }
+  // Without trust: the loop found that the wait fd stays readable though there is nothing to read. It is woken by what
+  // happens at the fd then, not by its state, and looks now and then for what it may have missed.
+  void trust_fd(bool trust) { fd_is_trusted_ = trust; }
   // Whether the loop itself watches the wait fd.
   bool loop_watches_fd() const {
-    return fd_is_trusted_ && options_.sleep_by == SleepBy::WaitFd && options_.mode != EngineMode::Thread &&
-           options_.loop_tells;
+    return options_.sleep_by == SleepBy::WaitFd && options_.mode != EngineMode::Thread && options_.loop_tells;
+  }
+  // Beside a file descriptor that wakes as a rule a rarer look is enough, and costs an idle program less: rxm's on
+  // libfabric 2.1 stays readable, or its fi_trywait refuses for ever.
+  uint64_t longest_pause_ns() const {
+    const bool may_be_woken = loop_watches_fd() && !waiting_given_up_.load(std::memory_order_relaxed);
+    return options_.max_sleep_ns * (may_be_woken ? kPausesBesideWatchedFd : 1);
   }
   uint64_t thread_reads() const { return thread_reads_.load(std::memory_order_relaxed); }
   uint64_t loop_spins_missed() const { return spins_missed_; }
@@ -100,8 +115,10 @@ class Engine {
   void run();
   uint32_t read_as_thread();
   void rest_as_thread(uint64_t interval_ns);
-  bool look(uint32_t times);
-  bool spin(uint64_t budget_ns, uint64_t* spent_ns);
+  bool has(Until until) const;
+  bool look(uint32_t times, Until until);
+  bool spins_now();
+  bool spin(uint64_t budget_ns, uint64_t* spent_ns, Until until);
   bool wait_is_armed();
   bool wait_may_begin();
   void hand_over();

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -81,6 +82,26 @@ int shm_lock(const std::string& directory, const std::string& name) {
   // Somebody cleaned up between the two steps, and took it for a dead one's.
   close(fd);
   return -EAGAIN;
+}
+
+bool shm_has_room(const std::string& directory, uint64_t bytes) {
+  struct statvfs info{};
+  // A file system that does not say how large it is has no bound.
+  if (statvfs(directory.c_str(), &info) != 0 || info.f_blocks == 0) return true;
+  return static_cast<uint64_t>(info.f_bavail) * info.f_bsize >= bytes;
+}
+
+ShmTurn::ShmTurn(const std::string& directory, uint32_t bound_ms)
+    : fd_(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  constexpr uint32_t kPauseMs = 1;
+  for (uint32_t waited = 0; fd_ >= 0 && waited < bound_ms; waited += kPauseMs) {
+    if (flock(fd_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
+    usleep(kPauseMs * 1'000);
+  }
+}
+
+ShmTurn::~ShmTurn() {
+  if (fd_ >= 0) close(fd_);
 }
 
 int shm_reserve(const std::string& directory, const std::string& name) {

@@ -31,8 +31,9 @@ int32_t refuse(const Post& post) { return finish_post(post, kUnsupported); }
 // or fi_tsendmsg(3).
 napi_value send_tagged(napi_env env, napi_callback_info info) {
   const FastCall a(env, info);
-  const Post post = prepare_post(
-      a.environment(), {a.u32(0), a.i32(1), a.u32(2), a.u53(3), a.u53(4), a.i32(5)}, Direction::Transmit);
+  const Post post =
+      prepare_operation(a.environment(), a.u32(1), {a.u32(0), a.u32(2), a.u53(3), a.u53(4), a.i32(5)},
+                        Direction::Transmit, traits_of_post(a.u32(6)));
   if (post.status != kOk) return a.answer(post.status);
   if (lacks_tagged(post)) return a.answer(refuse(post));
   return a.answer(finish_post(post, call_tsend(a.environment(), post, a.u32(6))));
@@ -41,9 +42,12 @@ napi_value send_tagged(napi_env env, napi_callback_info info) {
 // injectTagged: endpoint, memory, offset, length, peer, flags; registers().tag: fi_tinject(3) or fi_tinjectdata(3).
 napi_value inject_tagged(napi_env env, napi_callback_info info) {
   const FastCall a(env, info);
-  const Post post = prepare_post(a.environment(), {a.u32(0), -1, a.u32(1), a.u53(2), a.u53(3), a.i32(4)},
-                                 Direction::Transmit);
+  const Post post =
+      prepare_post(a.environment(), {a.u32(0), a.u32(1), a.u53(2), a.u53(3), a.i32(4)}, Direction::Transmit);
   if (post.status != kOk) return a.answer(post.status);
+  // Providers only assert it: a longer message overruns what they have room for.
+  if (post.length > post.endpoint->inject_size) return a.answer(-FI_EMSGSIZE);
+  if (post.block->is_device()) return a.answer(kDeviceMemory);
   if (lacks_tagged(post)) return a.answer(refuse(post));
   const Registers& registers = a.environment().registers();
   fid_ep* ep = post.endpoint->fid;
@@ -57,8 +61,8 @@ napi_value inject_tagged(napi_env env, napi_callback_info info) {
 // recvTagged: endpoint, context, memory, offset, length, peer | -1; registers().tag and ignore: fi_trecv(3).
 napi_value recv_tagged(napi_env env, napi_callback_info info) {
   const FastCall a(env, info);
-  const Post post = prepare_post(
-      a.environment(), {a.u32(0), a.i32(1), a.u32(2), a.u53(3), a.u53(4), a.i32(5)}, Direction::Receive);
+  const Post post = prepare_operation(a.environment(), a.u32(1),
+                                      {a.u32(0), a.u32(2), a.u53(3), a.u53(4), a.i32(5)}, Direction::Receive);
   if (post.status != kOk) return a.answer(post.status);
   if (lacks_tagged(post)) return a.answer(refuse(post));
   const Registers& registers = a.environment().registers();

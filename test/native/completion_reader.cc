@@ -49,16 +49,20 @@ fi_cq_err_entry error_of(void* context, int err, int provider_error = 0) {
 // An event queue of tables.
 struct StandInEvents {
   fid_eq eq{};
-  int reads = 0;
+  int looks = 0;
   int errors = 0;
+  int good = 0;
+  ssize_t empty = -FI_EAGAIN;
 
   StandInEvents() { eq.ops = &ops; }
   static StandInEvents& of(fid_eq* queue) { return *reinterpret_cast<StandInEvents*>(queue); }
   static ssize_t read(fid_eq* queue, uint32_t*, void*, size_t, uint64_t) {
-    ++of(queue).reads;
-    return of(queue).errors > 0 ? -FI_EAVAIL : -FI_EAGAIN;
+    if (of(queue).errors > 0) return -FI_EAVAIL;
+    return of(queue).good-- > 0 ? ssize_t{sizeof(fi_eq_entry)} : ssize_t{-FI_EAGAIN};
   }
   static ssize_t readerr(fid_eq* queue, fi_eq_err_entry* entry, uint64_t) {
+    ++of(queue).looks;
+    if (of(queue).errors == 0) return of(queue).empty;
     --of(queue).errors;
     entry->err = FI_EIO;
     entry->prov_errno = 9;
@@ -314,13 +318,17 @@ TEST(texts_that_nobody_takes_are_bounded) {
   CHECK(rig.reader.take_text(-1).empty());
 }
 
-TEST(event_queue_is_read_now_and_then) {
+TEST(errors_of_the_event_queue_are_read_now_and_then) {
   Rig rig;
   StandInEvents events;
   rig.reader.read(64);
   rig.reader.set_event_queue(&events.eq);
   for (int i = 0; i < 2047; ++i) rig.reader.read(64);
-  CHECK_EQ(events.reads, 2);
+  CHECK_EQ(events.looks, 2);
+  CHECK_EQ(rig.ring.available(), 0U);
+  // As verbs says that there is none.
+  events.empty = 0;
+  for (int i = 0; i < 1024; ++i) rig.reader.read(64);
   CHECK_EQ(rig.ring.available(), 0U);
   events.errors = 1;
   for (int i = 0; i < 1024; ++i) rig.reader.read(64);
@@ -330,7 +338,17 @@ TEST(event_queue_is_read_now_and_then) {
   CHECK(rig.text(0) == "the device is gone");
   rig.reader.set_event_queue(nullptr);
   for (int i = 0; i < 1024; ++i) rig.reader.read(64);
-  CHECK_EQ(events.reads, 3);
+  CHECK_EQ(events.looks, 4);
+}
+
+TEST(events_without_an_error_are_left_to_the_program) {
+  Rig rig;
+  StandInEvents events;
+  events.good = 1;
+  rig.reader.set_event_queue(&events.eq);
+  for (int i = 0; i < 1024; ++i) rig.reader.read(64);
+  CHECK_EQ(events.looks, 1);
+  CHECK_EQ(events.good, 1);
 }
 
 TEST(blocking_read_takes_one_completion_or_error) {
@@ -361,6 +379,20 @@ TEST(wake_ends_a_blocking_read_of_another_thread) {
   rig.reader.wake();  // nobody sleeps: queues without a wait object take no signal
   CHECK_EQ(rig.queue.calls().signal, 1);
   CHECK_EQ(rig.ring.available(), 0U);
+}
+
+TEST(queue_is_left_alone_while_reads_are_not_allowed) {
+  Rig rig;
+  rig.queue.push(rig.post(3));
+  rig.reader.allow_reads(false);
+  CHECK_EQ(rig.reader.read(4), 0U);
+  CHECK(rig.reader.read_blocking(1) < 0);
+  CHECK_EQ(rig.queue.calls().readfrom, 0);
+  CHECK_EQ(rig.queue.calls().sread, 0);
+  CHECK(!rig.reader.reads_allowed());
+  rig.reader.allow_reads(true);
+  CHECK_EQ(rig.reader.read(4), 1U);
+  CHECK_EQ(rig.ring.peek(0).context, 3);
 }
 
 TEST(lock_admits_one) {

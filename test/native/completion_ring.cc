@@ -32,7 +32,7 @@ CompletionRecord record_number(uint32_t number) {
   record.data = number * 11ULL;
   record.tag = number * 13ULL;
   record.overflow = number * 17ULL;
-  record.reserved = ~static_cast<uint64_t>(number);
+  record.place = ~static_cast<uint64_t>(number);
   return record;
 }
 
@@ -45,6 +45,29 @@ TEST(starts_empty) {
   CHECK_EQ(ring.room(), 4U);
   CHECK_EQ(ring.available(), 0U);
   CHECK_EQ(ring.first(), 0U);
+}
+
+TEST(knows_what_was_shown) {
+  const BlockReference memory = memory_for(4);
+  CompletionRing ring(memory.get(), 4);
+  CHECK(!ring.has_unseen());
+  put(ring, 0);
+  put(ring, 1);
+  CHECK(ring.has_unseen());
+  CHECK_EQ(ring.show(1), 2U);
+  CHECK(ring.has_unseen());
+  ring.consume(1);
+  CHECK(ring.has_unseen());
+  CHECK_EQ(ring.show(4), 1U);
+  CHECK(!ring.has_unseen());
+  put(ring, 2);
+  CHECK(ring.has_unseen());
+  CHECK_EQ(ring.show(0), 2U);  // not even the one that was shown before
+  CHECK(ring.has_unseen());
+  CHECK_EQ(ring.show(4), 2U);
+  CHECK(!ring.has_unseen());
+  ring.consume(2);
+  CHECK(!ring.has_unseen());
 }
 
 TEST(fills_up_and_empties) {

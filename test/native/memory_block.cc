@@ -146,13 +146,20 @@ TEST(has_one_descriptor_per_domain) {
   CHECK(block.descriptor(&domains[0]) == nullptr);
   for (int i = 0; i < 3; ++i) block.add_descriptor(&domains[i], &descriptors[i]);
   for (int i = 0; i < 3; ++i) CHECK(block.descriptor(&domains[i]) == &descriptors[i]);
-  block.remove_descriptor(&domains[1]);
+  block.remove_descriptor(&domains[1], &descriptors[1]);
   CHECK(block.descriptor(&domains[0]) == &descriptors[0]);
   CHECK(block.descriptor(&domains[1]) == nullptr);
   CHECK(block.descriptor(&domains[2]) == &descriptors[2]);
-  block.remove_descriptor(&domains[1]);
+  block.remove_descriptor(&domains[1], &descriptors[1]);
   block.add_descriptor(&domains[1], &descriptors[0]);
   CHECK(block.descriptor(&domains[1]) == &descriptors[0]);
+  // The newest of several registrations, whichever is closed first.
+  block.add_descriptor(&domains[1], &descriptors[2]);
+  CHECK(block.descriptor(&domains[1]) == &descriptors[2]);
+  block.remove_descriptor(&domains[1], &descriptors[0]);
+  CHECK(block.descriptor(&domains[1]) == &descriptors[2]);
+  block.remove_descriptor(&domains[1], &descriptors[2]);
+  CHECK(block.descriptor(&domains[1]) == nullptr);
 }
 
 TEST(reference_moves_and_gives_back_once) {

@@ -175,6 +175,106 @@ TEST(end_of_the_table_lets_memory_go) {
   CHECK_EQ(MemoryBlock::live_blocks(), before);
 }
 
+TEST(pins_every_block_of_an_operation_on_several) {
+  const int64_t before = MemoryBlock::live_blocks();
+  OperationTable table(2);
+  std::array<MemoryBlock*, 3> blocks{};
+  for (MemoryBlock*& block : blocks) block = MemoryBlock::allocate(1);
+  const std::array<MemoryBlock*, 4> named{blocks[0], blocks[1], blocks[2], blocks[1]};
+  Operation* refused = table.acquire(1, &kEndpoints[0], named.data(), 4, 0);
+  Operation* slot = table.acquire(0, &kEndpoints[0], named.data(), 4, 0);
+  REQUIRE(refused != nullptr && slot != nullptr);
+  table.abandon(refused);
+  for (MemoryBlock* block : blocks) block->release();
+  CHECK_EQ(MemoryBlock::live_blocks(), before + 3);
+  for (MemoryBlock* block : blocks) block->data()[0] = 1;
+  CHECK_EQ(table.complete(slot), 0);
+  CHECK_EQ(MemoryBlock::live_blocks(), before);
+  CHECK(table.acquire(0, &kEndpoints[0], nullptr, 0, 0) != nullptr);
+}
+
+TEST(buffer_for_several_messages_stays_until_it_is_released) {
+  const int64_t before = MemoryBlock::live_blocks();
+  OperationTable table(1);
+  MemoryBlock* block = MemoryBlock::allocate(4096);
+  Operation* slot = table.acquire(0, &kEndpoints[0], block, ofi::kManyMessages);
+  block->release();
+  ofi::Portion portion;
+  CHECK_EQ(table.complete(slot, {FI_RECV, block->data() + 100, 0}, &portion), 0);
+  CHECK_EQ(portion.place, 100U);
+  CHECK(!portion.released);
+  // A message that did not fit is no end either.
+  CHECK_EQ(table.complete(slot, {FI_RECV, nullptr, FI_ETRUNC}, &portion), 0);
+  CHECK_EQ(table.busy(), 1U);
+  CHECK_EQ(MemoryBlock::live_blocks(), before + 1);
+  CHECK_EQ(table.complete(slot, {FI_MULTI_RECV, nullptr, 0}, &portion), 0);
+  CHECK(portion.released);
+  CHECK_EQ(MemoryBlock::live_blocks(), before);
+  CHECK_EQ(table.complete(slot), -1);
+  CHECK(table.acquire(0, &kEndpoints[0], nullptr) == slot);
+}
+
+TEST(buffer_for_several_messages_is_released_by_its_cancellation) {
+  OperationTable table(1);
+  const BlockReference block(MemoryBlock::allocate(64));
+  Operation* slot = table.acquire(0, &kEndpoints[0], block.get(), ofi::kManyMessages);
+  ofi::Portion portion;
+  CHECK_EQ(table.complete(slot, {FI_RECV, nullptr, FI_ECANCELED}, &portion), 0);
+  CHECK(portion.released);
+  CHECK_EQ(table.busy(), 0U);
+}
+
+TEST(claimed_slot_is_for_the_receive_of_the_claimed_message_only) {
+  OperationTable table(2);
+  CHECK(table.acquire(0, &kEndpoints[0], nullptr, ofi::kWasClaimed) == nullptr);
+  Operation* peek = table.acquire(0, &kEndpoints[0], nullptr, ofi::kClaims);
+  REQUIRE(peek != nullptr);
+  peek->context.internal[0] = &table;  // as the provider does, which looks there when the message is received
+  CHECK_EQ(table.complete(peek), 0);
+  CHECK(table.acquire(0, &kEndpoints[0], nullptr) == nullptr);
+  CHECK(table.in_flight(0) == nullptr);
+  CHECK(table.acquire(0, &kEndpoints[1], nullptr, ofi::kWasClaimed) == nullptr);
+  Operation* receive = table.acquire(0, &kEndpoints[0], nullptr, ofi::kWasClaimed);
+  REQUIRE(receive == peek);
+  CHECK(receive->context.internal[0] == &table);
+  table.abandon(receive);  // no room now: it stays claimed
+  CHECK(table.acquire(0, &kEndpoints[0], nullptr) == nullptr);
+  receive = table.acquire(0, &kEndpoints[0], nullptr, ofi::kWasClaimed);
+  REQUIRE(receive == peek);
+  CHECK_EQ(table.complete(receive), 0);
+  CHECK(table.acquire(0, &kEndpoints[0], nullptr) == peek);
+}
+
+TEST(failed_claim_and_the_end_of_the_endpoint_free_a_slot) {
+  OperationTable table(2);
+  Operation* none = table.acquire(0, &kEndpoints[0], nullptr, ofi::kClaims);
+  CHECK_EQ(table.complete(none, {FI_RECV, nullptr, FI_ENOMSG}), 0);
+  CHECK(table.acquire(0, &kEndpoints[1], nullptr) != nullptr);
+  Operation* claim = table.acquire(1, &kEndpoints[0], nullptr, ofi::kClaims);
+  CHECK_EQ(table.complete(claim), 1);
+  CHECK(dropped_of(table, &kEndpoints[0]).empty());
+  CHECK(table.acquire(1, &kEndpoints[1], nullptr) != nullptr);
+}
+
+TEST(silent_operation_ends_when_the_program_says_so) {
+  const int64_t before = MemoryBlock::live_blocks();
+  OperationTable table(3);
+  {
+    const BlockReference block(MemoryBlock::allocate(1));
+    for (uint32_t index : {0U, 1U}) table.acquire(index, &kEndpoints[0], block.get(), ofi::kSilent);
+    table.acquire(2, &kEndpoints[0], block.get());
+  }
+  CHECK(!table.retire(2, &kEndpoints[0]));
+  CHECK(!table.retire(3, &kEndpoints[0]));
+  CHECK(!table.retire(0, &kEndpoints[1]));
+  CHECK(table.retire(0, &kEndpoints[0]));
+  CHECK(!table.retire(0, &kEndpoints[0]));
+  CHECK_EQ(table.busy(), 2U);
+  // Nobody waits for the completion of the other one.
+  CHECK(dropped_of(table, &kEndpoints[0]) == std::vector<uint32_t>{2});
+  CHECK_EQ(MemoryBlock::live_blocks(), before);
+}
+
 // The environment's thread posts while the engine's reads completions: here the latter knows what was posted only
 // through the provider, which is a queue of contexts.
 TEST(slots_pass_between_the_poster_and_a_reader) {

@@ -2,6 +2,7 @@
 #include "shm_files.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -108,4 +109,31 @@ TEST(reserves_every_page_of_a_file) {
   struct stat info{};
   REQUIRE(stat(path.c_str(), &info) == 0);
   CHECK(info.st_blocks * 512 >= 1 << 20);
+}
+
+TEST(room_is_what_the_file_system_has) {
+  const Directory directory;
+  CHECK(shm_has_room(directory.path(), 4096));
+  CHECK(!shm_has_room(directory.path(), 1ULL << 62));
+}
+
+TEST(turn_is_one_at_a_time_and_bounded) {
+  const Directory directory;
+  const int other = open(directory.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  {
+    const ShmTurn turn(directory.path());
+    CHECK(flock(other, LOCK_EX | LOCK_NB) != 0);
+  }
+  CHECK_EQ(flock(other, LOCK_EX | LOCK_NB), 0);
+  // Somebody else keeps it: the endpoint opens all the same.
+  const ShmTurn late(directory.path(), 5);
+  close(other);
+}
+
+TEST(turn_ends_with_its_process) {
+  const Directory directory;
+  in_dying_child([&] { new ShmTurn(directory.path()); });
+  const int other = open(directory.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  CHECK_EQ(flock(other, LOCK_EX | LOCK_NB), 0);
+  close(other);
 }

@@ -1,0 +1,143 @@
+#include "counter.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "handle.h"
+
+namespace ofi {
+
+namespace {
+
+// A wait in the provider cannot be ended from outside: it is made in pieces, so that a close need not wait long.
+constexpr uint64_t kSliceMs = 20;
+constexpr uint32_t kShortestPauseUs = 10;
+constexpr uint32_t kLongestPauseUs = 1'000;
+
+// openCounter(domain, waitObject): fi_cntr_open(3). The counter's context is its object, which fi_poll(3) gives.
+Napi::Value open_counter(const Napi::CallbackInfo& info) {
+  Environment& environment = Environment::of(info);
+  auto domain = environment.open_shared<DomainObject>(handle_argument(info, 0));
+  if (domain == nullptr) return resolved(info.Env(), kClosed);
+  const auto wait = static_cast<fi_wait_obj>(handle_argument(info, 1));
+  auto object = std::make_shared<CounterObject>();
+  object->domain = domain->fid;
+  object->waits = wait == FI_WAIT_FD;
+  return environment.open_object(object, {domain}, [object, wait] {
+    CounterAttributes attributes = zeroed<CounterAttributes>();
+    attributes.attr.events = FI_CNTR_EVENTS_COMP;
+    attributes.attr.wait_obj = wait;
+    if (!OFI_HAS_OP(object->domain->ops, fi_ops_domain, cntr_open)) return -FI_ENOSYS;
+    return fi_cntr_open(object->domain, &attributes.attr, &object->fid, object.get());
+  });
+}
+
+// readCounter(counter): [value, errors], or a negative status.
+Napi::Value read_counter(const Napi::CallbackInfo& info) {
+  auto* object = Environment::of(info).open<CounterObject>(handle_argument(info, 0));
+  if (object == nullptr) return Napi::Number::New(info.Env(), kClosed);
+  uint64_t value = 0;
+  uint64_t errors = 0;
+  object->read(&value, &errors);
+  auto pair = Napi::Array::New(info.Env(), 2);
+  pair.Set(0U, u64_value(info.Env(), value));
+  pair.Set(1U, u64_value(info.Env(), errors));
+  return pair;
+}
+
+// changeCounter(counter, what, value): 0 fi_cntr_add(3), 1 fi_cntr_set(3), 2 fi_cntr_adderr(3), 3 fi_cntr_seterr(3).
+Napi::Value change_counter(const Napi::CallbackInfo& info) {
+  auto* object = Environment::of(info).open<CounterObject>(handle_argument(info, 0));
+  if (object == nullptr) return Napi::Number::New(info.Env(), kClosed);
+  bool lossless = false;
+  const uint64_t value = info[2].As<Napi::BigInt>().Uint64Value(&lossless);
+  int status = -FI_ENOSYS;
+  switch (handle_argument(info, 1)) {
+    case 0: status = fi_cntr_add(object->fid, value); break;
+    case 1: status = fi_cntr_set(object->fid, value); break;
+    case 2: status = fi_cntr_adderr(object->fid, value); break;
+    default: status = fi_cntr_seterr(object->fid, value); break;
+  }
+  return Napi::Number::New(info.Env(), status);
+}
+
+// waitCounter(counter, threshold, timeoutMs): fi_cntr_wait(3), off the JavaScript thread. Resolves with a status.
+Napi::Value wait_counter(const Napi::CallbackInfo& info) {
+  Environment& environment = Environment::of(info);
+  auto object = environment.open_shared<CounterObject>(handle_argument(info, 0));
+  if (object == nullptr) return resolved(info.Env(), kClosed);
+  bool lossless = false;
+  const uint64_t threshold = info[1].As<Napi::BigInt>().Uint64Value(&lossless);
+  const auto timeout_ms = static_cast<uint64_t>(info[2].As<Napi::Number>().Int64Value());
+  return environment.status_of(
+      object, [object, threshold, timeout_ms] { return object->wait(threshold, timeout_ms); });
+}
+
+}  // namespace
+
+void CounterObject::read(uint64_t* value, uint64_t* errors) {
+  const std::shared_lock<std::shared_mutex> held(use, std::try_to_lock);
+  if (held.owns_lock()) {
+    last_value_.store(fi_cntr_read(fid));
+    last_errors_.store(fi_cntr_readerr(fid));
+  }
+  *value = last_value_.load();
+  *errors = last_errors_.load();
+}
+
+// One look, and a pause where that did not suffice: -FI_EAGAIN. Without a file descriptor fi_cntr_wait is not for use: shm 1.17 never comes back from it, and others crash where
+// there is no wait object at all.
+int CounterObject::wait_slice(uint64_t threshold, uint64_t errors_before, uint64_t left_ms,
+                              uint32_t* pause_us) {
+  {
+    const std::shared_lock<std::shared_mutex> held(use);
+    if (closing.load()) return kClosed;
+    if (fi_cntr_readerr(fid) != errors_before) return -FI_EAVAIL;
+    if (fi_cntr_read(fid) >= threshold) return 0;
+    if (waits) {
+      const int status = fi_cntr_wait(fid, threshold, static_cast<int>(std::min(left_ms, kSliceMs)));
+      // The next look decides. sockets 1.17 gives the end of the time as a positive number.
+      const bool looks_again = status >= 0 || status == -FI_ETIMEDOUT || status == -FI_EINTR;
+      if (!looks_again && status != -FI_EAVAIL) return status;
+    }
+  }
+  usleep(*pause_us);
+  *pause_us = std::min(*pause_us * 2, kLongestPauseUs);
+  return -FI_EAGAIN;
+}
+
+int CounterObject::wait(uint64_t threshold, uint64_t timeout_ms) {
+  const uint64_t deadline = monotonic_ns() + timeout_ms * 1'000'000;
+  uint32_t pause_us = kShortestPauseUs;
+  uint64_t errors = 0;
+  {
+    const std::shared_lock<std::shared_mutex> held(use);
+    if (closing.load()) return kClosed;
+    errors = fi_cntr_readerr(fid);
+  }
+  for (;;) {
+    const uint64_t now = monotonic_ns();
+    const uint64_t left_ms = now < deadline ? (deadline - now) / 1'000'000 : 0;
+    const int status = wait_slice(threshold, errors, left_ms, &pause_us);
+    if (status != -FI_EAGAIN) return status;
+    if (monotonic_ns() >= deadline) return -FI_ETIMEDOUT;
+  }
+}
+
+int CounterObject::close_blocking() {
+  const std::unique_lock<std::shared_mutex> alone(use);
+  const int status = FidObject::close_blocking();
+  // It may be tried again.
+  if (status != 0) closing.store(false);
+  return status;
+}
+
+void register_counter(Napi::Object exports, Environment* environment) {
+  define(exports, "openCounter", open_counter, environment);
+  define(exports, "readCounter", read_counter, environment);
+  define(exports, "changeCounter", change_counter, environment);
+  define(exports, "waitCounter", wait_counter, environment);
+}
+
+}  // namespace ofi
