@@ -6,20 +6,24 @@
 export { open } from './endpoint/open.js';
 export { explain } from './endpoint/selection.js';
 export { isAvailable, type Availability } from './fi/library.js';
-export { Endpoint, type EndpointEvents, type EndpointMemory } from './endpoint/endpoint.js';
+export { Endpoint, type EndpointEvents } from './endpoint/endpoint.js';
+export type { EndpointMemory } from './endpoint/memory.js';
 export { Peer } from './endpoint/peer.js';
 export { Lease } from './endpoint/slab.js';
 export { introduce, introduction, type Introduction } from './endpoint/introduction.js';
-export { RemoteMemory, type RemoteMemoryJson } from './endpoint/remote-memory.js';
+export { RemoteMemory, type RemoteAccess, type RemoteMemoryJson } from './fi/remote-memory.js';
 export { CompletionError, FabricError, type CompletionFailure, type FabricErrorCode } from './fi/errors.js';
 export type {
   AtomicArray,
+  AtomicOperation,
   AtomicOperations,
   CandidateExplanation,
+  CompareOperation,
   Deadline,
   EndpointStats,
   Explanation,
   Feature,
+  FetchOperation,
   InterfaceExplanation,
   Limits,
   Message,
@@ -33,6 +37,7 @@ export type {
   SendOptions,
   TaggedOperations,
   TaggedReceiveOptions,
+  WriteOptions,
 } from './endpoint/types.js';
 export type { Unreleased } from './endpoint/deadline.js';
-export type { MemoryRegion, ProgressMode } from './fi/index.js';
+export type { Access, AccessWord, Memory, MemoryRegion, ProgressMode } from './fi/index.js';

@@ -12,6 +12,7 @@ export interface LoadResult {
   apiVersion: number;
   reason: string;
   otherCopies: string[];
+  forkNeedsSupport: boolean;
 }
 
 /** An fi_info as the addon passes it: numbers and bigints, names are given in fi/info.ts. */
@@ -54,8 +55,30 @@ export interface RawInfo {
 export interface RawEvent {
   event?: number;
   error: number;
-  providerError?: number;
-  text?: string;
+  providerError: number;
+  text: string;
+  /** Of the endpoint that it is about; -1 for none. */
+  handle: number;
+  data: Uint8Array;
+  info?: RawInfo;
+}
+
+/** A variable of the environment as fi_getparams(3) tells of it. */
+export interface RawParameter {
+  name?: string;
+  type: number;
+  help?: string;
+  value?: string;
+}
+
+/** A line of libfabric's log. */
+export interface RawLogLine {
+  provider: string;
+  level: number;
+  subsystem: number;
+  function: string;
+  line: number;
+  message: string;
 }
 
 type Status = number;
@@ -65,8 +88,16 @@ type Handle = number;
 export interface Addon {
   load(useLoop: boolean): LoadResult;
   errorText(errno: number): string;
+  environmentVariable(name: string): string | undefined;
+  efaReadsRemoteMemory(): boolean | undefined;
+  parameters(): Promise<RawParameter[] | Status>;
+  importLog(level: number, onLines: () => void): Status;
+  takeLog(): { lines: RawLogLine[]; dropped: number };
+  stopLog(): void;
+  textOf(type: number, value: object | bigint): string | Status;
   close(handle: Handle): Promise<Status>;
   forget(handle: Handle): void;
+  abandon(handle: Handle): void;
   dependants(handle: Handle): string[];
   setWake(wake: () => void): void;
   keepAlive(references: number): void;
@@ -80,16 +111,38 @@ export interface Addon {
   ): Promise<RawInfo[] | Status>;
   openFabric(info: object): Promise<Handle>;
   openDomain(fabric: Handle, info: object): Promise<Handle>;
-  openEventQueue(fabric: Handle, size: number): Promise<Handle>;
+  openEventQueue(fabric: Handle, size: number, waitObject: number): Promise<Handle>;
+  eventQueueFd(queue: Handle): number;
+  writeEvent(queue: Handle, event: number, data: Uint8Array): number;
+  waitEvent(queue: Handle, timeoutMs: number): Promise<RawEvent | Status>;
   readEvent(queue: Handle): RawEvent | Status;
+  openCounter(domain: Handle, waitObject: number): Promise<Handle>;
+  readCounter(counter: Handle): [bigint, bigint] | Status;
+  changeCounter(counter: Handle, what: number, value: bigint): Status;
+  waitCounter(counter: Handle, threshold: bigint, timeoutMs: number): Promise<Status>;
   openAddressVector(domain: Handle, count: number): Promise<Handle>;
-  insertAddresses(av: Handle, bytes: Uint8Array, addressLength: number): Promise<number[] | Status>;
+  insertAddresses(av: Handle, bytes: Uint8Array, stride: number): Promise<number[] | Status>;
   insertAddress(av: Handle, bytes: Uint8Array): number;
   removeAddress(av: Handle, address: number): Status;
   lookupAddress(av: Handle, address: number): Uint8Array | Status;
   addressText(av: Handle, bytes: Uint8Array): string | Status;
 
-  openCompletionQueue(domain: Handle, capacity: number, format: number, waitObject: number): Promise<Handle>;
+  openCompletionQueue(
+    domain: Handle,
+    capacity: number,
+    format: number,
+    waitObject: number,
+    waitSet: Handle,
+  ): Promise<Handle>;
+  waitForCompletion(queue: Handle, timeoutMs: number): Promise<Status>;
+  signalCompletionQueue(queue: Handle): Status;
+  openWaitSet(fabric: Handle, waitObject: number): Promise<Handle>;
+  waitSetFd(set: Handle): number;
+  waitOnSet(set: Handle, timeoutMs: number): Promise<Status>;
+  tryWait(fabric: Handle, objects: Handle[]): Status;
+  openPollSet(domain: Handle): Promise<Handle>;
+  changePollSet(set: Handle, object: Handle, adds: boolean): Status;
+  poll(set: Handle): Handle[] | Status;
   completionQueueMemory(queue: Handle): ArrayBuffer | undefined;
   completionQueueWait(queue: Handle): { object: number; fd: number } | undefined;
   completionText(queue: Handle, number: number): string;
@@ -105,21 +158,74 @@ export interface Addon {
   engineCounters(queue: Handle): { threadReads: number; spinsMissed: number } | undefined;
 
   allocateMemory(bytes: number, overflow: number): Handle;
+  deviceMemory(address: bigint, bytes: number): Handle;
   memoryCapacity(memory: Handle): number;
   trimMemory(memory: Handle): void;
   memoryBuffer(memory: Handle): ArrayBuffer | undefined;
   freeMemory(memory: Handle): Status;
   liveBlocks(): number;
   registers(): ArrayBuffer;
-  registerMemory(domain: Handle, memory: Handle, access: bigint, key: bigint): Promise<Handle>;
-  memoryRegion(region: Handle): { key: bigint; address: bigint } | undefined;
+  registerMemory(
+    domain: Handle,
+    call: number,
+    parts: Float64Array,
+    access: bigint,
+    key: bigint,
+    flags: bigint,
+    attributes?: object,
+  ): Promise<Handle>;
+  enableMemoryRegion(region: Handle): Status;
+  refreshMemoryRegion(region: Handle, parts: Float64Array, flags: bigint): Status;
+  rawKey(region: Handle, flags: bigint): { key: Uint8Array; address: bigint } | Status;
+  mapRawKey(domain: Handle, address: bigint, key: Uint8Array, flags: bigint): bigint | Status;
+  unmapKey(domain: Handle, key: bigint): Status;
+  bindMemoryRegion(region: Handle, other: Handle, flags: bigint): Status;
+  memoryRegion(region: Handle): { key: bigint; address: bigint; descriptor: bigint } | undefined;
 
   openEndpoint(domain: Handle, info: object): Promise<Handle>;
   bindEndpoint(endpoint: Handle, other: Handle, flags: bigint): Status;
   enableEndpoint(endpoint: Handle): Promise<Status>;
   endpointName(endpoint: Handle): Uint8Array | Status;
+  atomicLimit(endpoint: Handle, kind: number, datatype: number, operation: number): number;
+  connect(endpoint: Handle, address: Uint8Array, data: Uint8Array): Promise<Status>;
+  accept(endpoint: Handle, data: Uint8Array): Promise<Status>;
+  shutDownEndpoint(endpoint: Handle): Promise<Status>;
+  endpointPeer(endpoint: Handle): Uint8Array | Status;
+  openPassiveEndpoint(fabric: Handle, info: object): Promise<Handle>;
+  bindPassiveEndpoint(endpoint: Handle, eventQueue: Handle): Status;
+  listen(endpoint: Handle): Promise<Status>;
+  passiveEndpointName(endpoint: Handle): Uint8Array | Status;
+  reject(endpoint: Handle, info: object, data: Uint8Array): Promise<Status>;
+  getOption(endpoint: Handle, level: number, name: number, length: number): Uint8Array | Status;
+  setOption(endpoint: Handle, level: number, name: number, value: Uint8Array): Status;
+  controlValue(endpoint: Handle, command: number, value: bigint): bigint | Status;
+  sizeLeft(endpoint: Handle, receive: boolean): number;
+  setName(endpoint: Handle, address: Uint8Array): Status;
+  queryAtomic(domain: Handle, datatype: number, operation: number, flags: bigint): [number, number] | Status;
+  efaQueryMemoryRegion(domain: Handle, region: Handle): number[] | Status;
+  efaFeature(fabric: Handle, feature: string): number;
+  bindDomain(domain: Handle, eventQueue: Handle, flags: bigint): Status;
   endpointCalls(endpoint: Handle): number;
   closeEndpoint(endpoint: Handle): Promise<Status> | { closing: Promise<Status>; dropped: () => number[] };
+
+  openAvSet(av: Handle, start: number, end: number, stride: number): Promise<Handle>;
+  combineAvSets(set: Handle, other: Handle, how: number): Status;
+  changeAvSet(set: Handle, address: number, inserts: boolean): Status;
+  avSetMembers(set: Handle): number[] | Status;
+  joinCollective(
+    endpoint: Handle,
+    set: Handle,
+    group: Handle,
+  ): { handle: Handle; opening: Promise<Handle> } | Status;
+  queryCollective(domain: Handle, kind: number, datatype: number, operation: number): number;
+  insertService(av: Handle, node: string, service: string): Promise<number>;
+  insertSymmetric(
+    av: Handle,
+    node: string,
+    nodes: number,
+    service: string,
+    services: number,
+  ): Promise<number[] | Status>;
 
   // The data plane: arguments and answers are in the registers.
   pollQueue: () => void;
@@ -127,15 +233,29 @@ export interface Addon {
   sendBatch: () => void;
   inject: () => void;
   recv: () => void;
+  recvBatch: () => void;
   recvThenPoll: () => void;
   cancel: () => void;
+  retire: () => void;
+  messageVector: () => void;
   sendTagged: () => void;
   injectTagged: () => void;
   recvTagged: () => void;
+  read: () => void;
+  write: () => void;
+  injectWrite: () => void;
+  rmaVector: () => void;
+  atomic: () => void;
+  collective: () => void;
+  atomicVector: () => void;
 
+  closeOnExec(): number;
   shmPrepare(name: string): number;
   shmClaim(endpoint: Handle, name: string, lock: number): Status;
   shmAbandon(name: string, lock: number): void;
+  shmEnter(endpoint: Handle, contact: string): void;
+  shmKnows(endpoint: Handle, contact: string): void;
+  shmRests(endpoint: Handle): boolean;
 }
 
 /** The addon, or why there is none. */

@@ -1,13 +1,46 @@
 // fi_av(3): the addresses that an endpoint can send to.
 import { Domain } from './domain.js';
-import { check, checkBytes, checkInteger, rangeError, statusError, typeError } from './errors.js';
+import { FI_EADDRNOTAVAIL } from './errno.js';
+import {
+  check,
+  checkAddress,
+  checkBytes,
+  checkInteger,
+  isLacking,
+  rangeError,
+  statusError,
+  typeError,
+  unsupportedError,
+} from './errors.js';
 import { addon } from './library.js';
 import { FabricObject, opened } from './object.js';
+import { problemOfAddress } from './socket-address.js';
+
+const MAX_ADDRESS = 2 ** 31 - 1;
+
+function checkText(argument: string, value: unknown): string {
+  if (typeof value !== 'string') throw typeError(argument, value, 'a string');
+  if (value === '' || value.includes('\0')) throw rangeError(argument, value, 'text without zero bytes');
+  return value;
+}
+
+function serviceText(service: unknown): string {
+  if (typeof service === 'number') return String(checkInteger('service', service, 1, 65_535));
+  return checkText('service', service);
+}
+
+function checkInserted(status: number, call: string): number {
+  if (isLacking(status)) throw unsupportedError(`the provider has no ${call}`, call);
+  return check(status, call);
+}
 
 /** An address vector of type FI_AV_TABLE: its addresses (fi_addr_t) are small whole numbers (fi_av(3)). */
 export class AddressVector extends FabricObject {
+  readonly #format: string;
+
   private constructor(handle: number, domain: Domain) {
     super(handle, 'AddressVector', [domain]);
+    this.#format = domain.info.addressFormat;
   }
 
   /**
@@ -26,12 +59,14 @@ export class AddressVector extends FabricObject {
    * `fi_av_insert(3)`: inserts one address, the bytes of the peer's fi_getname(3).
    *
    * @returns The address to send to. Inserting the same bytes again gives the same or a new one, as the provider likes.
-   * @throws FabricError FI_EADDRNOTAVAIL or another fi_errno where the provider refuses the bytes.
+   * @throws FabricError ERR_FABRIC_ADDRESS for bytes that are no address of this domain's format, FI_EADDRNOTAVAIL or
+   *   another fi_errno where the provider refuses them.
    */
   insert(address: Uint8Array): number {
     const bytes = checkBytes('address', address);
     if (bytes.byteLength === 0)
       throw rangeError('address.length', 0, 'the length of an address of this provider');
+    checkAddress('fi_av_insert', problemOfAddress(this.#format, bytes));
     return check(addon().insertAddress(this.handle, bytes), 'fi_av_insert');
   }
 
@@ -39,34 +74,95 @@ export class AddressVector extends FabricObject {
    * `fi_av_insert(3)` for many addresses, off the JavaScript thread, one at a time, so that one bad address does not
    * keep out the others.
    *
-   * @param addresses - All of one length, as all addresses of one provider are.
    * @returns For each an address, or a negative fi_errno.
    */
   async insertMany(addresses: readonly Uint8Array[]): Promise<number[]> {
-    if (addresses.length === 0) return [];
-    const length = checkBytes('addresses[0]', addresses[0]).byteLength;
-    const all = new Uint8Array(length * addresses.length);
-    addresses.forEach((address, index) => {
-      const name = `addresses[${String(index)}]`;
-      if (checkBytes(name, address).byteLength !== length)
-        throw rangeError(`${name}.length`, address.byteLength, `${String(length)}, as the first address's`);
-      all.set(address, index * length);
+    const good: Uint8Array[] = [];
+    const isGood = addresses.map((address, index) => {
+      const bytes = checkBytes(`addresses[${String(index)}]`, address);
+      const refused = bytes.byteLength === 0 || problemOfAddress(this.#format, bytes) !== undefined;
+      if (!refused) good.push(bytes);
+      return !refused;
     });
-    const result = await addon().insertAddresses(this.handle, all, length);
-    if (typeof result === 'number') throw statusError(result, 'fi_av_insert');
+    const inserted = await this.#insertGood(good);
+    let next = 0;
+    return isGood.map((ok) => (ok ? inserted[next++] : -FI_EADDRNOTAVAIL));
+  }
+
+  async #insertGood(addresses: readonly Uint8Array[]): Promise<number[]> {
+    if (addresses.length === 0) return [];
+    // Addresses of text differ in length; zeros behind a shorter one end it.
+    const stride = addresses.reduce((longest, { byteLength }) => Math.max(longest, byteLength), 0);
+    const all = new Uint8Array(stride * addresses.length);
+    addresses.forEach((address, index) => {
+      all.set(address, index * stride);
+    });
+    const result = await addon().insertAddresses(this.handle, all, stride);
+    if (typeof result === 'number') throw statusError(result, 'fi_av_insert', 'the AddressVector');
     return result;
   }
 
   /**
+   * `fi_av_insertsvc(3)`: inserts the address of a node and a service, off the JavaScript thread, since a name server may be
+   * asked.
+   *
+   * @param node - A host name or address.
+   * @param service - A port, or the name of a service.
+   * @throws FabricError ERR_FABRIC_UNSUPPORTED where the provider's addresses have no such names; the fi_errno where it finds
+   *   none.
+   * @see https://ofiwg.github.io/libfabric/main/man/fi_av.3.html
+   */
+  async insertService(node: string, service: string | number): Promise<number> {
+    const status = await addon().insertService(this.handle, checkText('node', node), serviceText(service));
+    return checkInserted(status, 'fi_av_insertsvc');
+  }
+
+  /**
+   * `fi_av_insertsym(3)`: inserts the addresses of several nodes and services that are numbered on from the first.
+   *
+   * @param node - The first node, which ends in a number, such as '10.0.0.1' or 'node1'.
+   * @param nodes - How many.
+   * @param service - The first service, a port.
+   * @param services - How many on each node.
+   * @returns For each an address, or a negative fi_errno: all services of the first node, then those of the next. Provider
+   *   sockets tells of the last only, in the place of the first.
+   * @throws FabricError ERR_FABRIC_UNSUPPORTED where the provider's addresses have no such names.
+   * @see https://ofiwg.github.io/libfabric/main/man/fi_av.3.html
+   */
+  async insertSymmetric(
+    node: string,
+    nodes: number,
+    service: string | number,
+    services: number,
+  ): Promise<number[]> {
+    checkInteger('nodes', nodes, 1, 65_536);
+    checkInteger('services', services, 1, Math.floor(65_536 / nodes));
+    const first = serviceText(service);
+    const answer = await addon().insertSymmetric(
+      this.handle,
+      checkText('node', node),
+      nodes,
+      first,
+      services,
+    );
+    if (typeof answer !== 'number') return answer;
+    checkInserted(answer, 'fi_av_insertsym');
+    return [];
+  }
+
+  /**
    * `fi_av_remove(3)`: removes an address. The provider may drop what is outstanding to it without a completion: settle
-   * that first.
+   * that first. On efa never remove the address of a process that may have been restarted (the same bytes up to the 18th):
+   * up to libfabric 2.6 at least the provider forgets the later one, and crashes when the vector closes.
    */
   remove(address: number): void {
+    checkInteger('address', address, 0, MAX_ADDRESS);
     check(addon().removeAddress(this.handle, address), 'fi_av_remove', `address ${String(address)}`);
   }
 
   /** `fi_av_lookup(3)`: the bytes of an address. */
   lookup(address: number): Uint8Array {
+    checkInteger('address', address, 0, MAX_ADDRESS);
     const result = addon().lookupAddress(this.handle, address);
     if (typeof result === 'number') throw statusError(result, 'fi_av_lookup', `address ${String(address)}`);
     return result;

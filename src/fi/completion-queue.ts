@@ -1,12 +1,14 @@
 // fi_cq(3): completions of operations.
 import { Completions } from './completion.js';
-import { FI_CQ_FORMAT_DATA, FI_CQ_FORMAT_TAGGED, FI_WAIT_NONE } from './constants.js';
+import { FI_CQ_FORMAT_DATA, FI_CQ_FORMAT_TAGGED, FI_WAIT_NONE, FI_WAIT_SET } from './constants.js';
 import { Domain } from './domain.js';
+import { FI_ECANCELED, FI_ETIMEDOUT } from './errno.js';
 import { check, checkInteger, closedError, rangeError, typeError } from './errors.js';
 import { addon } from './library.js';
 import { enumName, enumValue } from './names.js';
-import { FabricObject, opened } from './object.js';
+import { FabricObject, NO_HANDLE, opened } from './object.js';
 import { registers } from './registers.js';
+import { WaitSet } from './wait-set.js';
 
 /** Options of CompletionQueue.open(). */
 export interface CompletionQueueOptions {
@@ -19,6 +21,8 @@ export interface CompletionQueueOptions {
   format?: 'FI_CQ_FORMAT_TAGGED' | 'FI_CQ_FORMAT_DATA';
   /** A C name or number of enum fi_wait_obj; default FI_WAIT_NONE. */
   waitObject?: string | number;
+  /** A wait set of the domain's Fabric that the queue is to wake (FI_WAIT_SET). It cannot be closed before the queue. */
+  waitSet?: WaitSet;
 }
 
 /** A completion queue (fi_cq(3)). Somebody must read it: data moves only then. */
@@ -36,8 +40,11 @@ export class CompletionQueue extends FabricObject {
   readonly #call = registers().call;
   readonly #open: number;
 
-  private constructor(handle: number, domain: Domain, capacity: number) {
-    super(handle, 'CompletionQueue', [domain]);
+  /** @internal The engine that reads the queue. */
+  engine: { stop(): void } | undefined;
+
+  private constructor(handle: number, domain: Domain, capacity: number, waitSet: WaitSet | undefined) {
+    super(handle, 'CompletionQueue', waitSet === undefined ? [domain] : [domain, waitSet]);
     this.capacity = capacity;
     this.#open = handle;
     const memory = addon().completionQueueMemory(handle);
@@ -58,10 +65,23 @@ export class CompletionQueue extends FabricObject {
     const capacity = checkInteger('options.capacity', options.capacity ?? 1024, 8, 1 << 20);
     if ((capacity & (capacity - 1)) !== 0) throw rangeError('options.capacity', capacity, 'a power of two');
     const format = options.format === 'FI_CQ_FORMAT_DATA' ? FI_CQ_FORMAT_DATA : FI_CQ_FORMAT_TAGGED;
-    const wait = enumValue('waitObject', options.waitObject ?? FI_WAIT_NONE, 'options.waitObject');
+    const { waitSet } = options;
+    if (waitSet !== undefined && !(waitSet instanceof WaitSet))
+      throw typeError('options.waitSet', waitSet, 'a WaitSet');
+    if (waitSet !== undefined) domain.parents[0].checkOwns('options.waitSet', waitSet);
+    const wished = options.waitObject ?? (waitSet === undefined ? FI_WAIT_NONE : FI_WAIT_SET);
+    const wait = enumValue('waitObject', wished, 'options.waitObject');
+    if (waitSet !== undefined && wait !== FI_WAIT_SET)
+      throw rangeError('options.waitObject', wished, "'FI_WAIT_SET', where a wait set is given");
     const about = `wait object ${enumName('waitObject', wait)}`;
-    const answer = addon().openCompletionQueue(domain.handle, capacity, format, wait);
-    return new CompletionQueue(await opened(answer, 'fi_cq_open', about), domain, capacity);
+    const answer = addon().openCompletionQueue(
+      domain.handle,
+      capacity,
+      format,
+      wait,
+      waitSet?.handle ?? NO_HANDLE,
+    );
+    return new CompletionQueue(await opened(answer, 'fi_cq_open', about), domain, capacity, waitSet);
   }
 
   /**
@@ -85,8 +105,9 @@ export class CompletionQueue extends FabricObject {
     const call = this.#call;
     call[0] = this.#open;
     call[1] = this.completions.count;
-    call[2] = spinMicroseconds;
-    call[3] = budgeted;
+    call[2] = max;
+    call[3] = spinMicroseconds;
+    call[4] = budgeted;
     this.#poll();
     // A small integer again: a double would make every use of it slow.
     return this.found(call[0] | 0, max);
@@ -104,8 +125,38 @@ export class CompletionQueue extends FabricObject {
     return completions.count;
   }
 
+  /**
+   * As `fi_cq_sreadfrom(3)`: waits, off the JavaScript thread, until something has completed that no read() has shown, making
+   * progress meanwhile; read() then gives it.
+   *
+   * @param timeoutMs - Bound on the wait.
+   * @returns False where the time is over, or signal() was called.
+   * @throws FabricError ERR_FABRIC_CLOSED where the queue was closed meanwhile.
+   * @see https://ofiwg.github.io/libfabric/main/man/fi_cq.3.html
+   */
+  async sread(timeoutMs: number): Promise<boolean> {
+    checkInteger('timeoutMs', timeoutMs, 0, 2 ** 31 - 1);
+    const status = await addon().waitForCompletion(this.handle, timeoutMs);
+    if (status === -FI_ETIMEDOUT || status === -FI_ECANCELED) return false;
+    check(status, 'fi_cq_sreadfrom', 'the CompletionQueue');
+    return true;
+  }
+
+  /**
+   * `fi_cq_signal(3)`: ends the waits of sread() and of whoever sleeps on the queue in the provider.
+   *
+   * @see https://ofiwg.github.io/libfabric/main/man/fi_cq.3.html
+   */
+  signal(): void {
+    check(addon().signalCompletionQueue(this.handle), 'fi_cq_signal', 'the CompletionQueue');
+  }
+
   /** `fi_cq_strerror(3)`: the provider's words for a failed completion of the last read; each can be taken once. */
   errorText(index: number): string {
     return addon().completionText(this.handle, this.completions.text(index));
+  }
+
+  protected override beforeClose(): void {
+    this.engine?.stop();
   }
 }

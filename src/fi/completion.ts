@@ -1,5 +1,5 @@
 // The only reader of the completion ring's layout, which native/completion_ring.h writes: records of 64 bytes.
-import { FI_RECV, FI_REMOTE_CQ_DATA, FI_TAGGED } from './constants.js';
+import { FI_MULTI_RECV, FI_RECV, FI_REMOTE_CQ_DATA, FI_TAGGED } from './constants.js';
 
 const WORDS = 16;
 const CONTEXT = 0;
@@ -14,10 +14,12 @@ const TEXT = 7;
 const DATA = 4;
 const TAG = 5;
 const OVERFLOW = 6;
+const PLACE = 7;
 
 const RECEIVE_BIT = Number(FI_RECV);
 const TAGGED_BIT = Number(FI_TAGGED);
 const IMMEDIATE_BIT = Number(FI_REMOTE_CQ_DATA);
+const RELEASED_BIT = Number(FI_MULTI_RECV);
 
 /**
  * The completions that the last read of a CompletionQueue found (struct fi_cq_tagged_entry and fi_cq_err_entry).
@@ -58,18 +60,30 @@ export class Completions {
   }
 
   /**
-   * @internal Bytes received, where there is exactly one completion, a good one, of the context given; else -1. One
-   * function, because V8 would not inline all that it does.
+   * @internal Bytes received, where the newest completion is a good one of the context given; else -1. One function, and
+   * one for each of the next two, because V8 would not inline all that they would call.
    */
-  lengthOfOnly(context: number): number {
-    const at = this.#first * WORDS;
+  lengthOfNewest(context: number): number {
+    const at = ((this.#first + this.#count - 1) & this.#mask) * WORDS;
     const words = this.#words;
-    return this.#count === 1 &&
+    return this.#count !== 0 &&
       words[at] === context &&
       words[at + ERROR] === 0 &&
       words[at + LENGTH_HIGH] === 0
       ? words[at + LENGTH_LOW]
       : -1;
+  }
+
+  /** @internal source() of the newest. */
+  sourceOfNewest(): number {
+    return this.#words[((this.#first + this.#count - 1) & this.#mask) * WORDS + SOURCE];
+  }
+
+  /** @internal hasImmediate() of the newest. */
+  newestHasImmediate(): boolean {
+    return (
+      (this.#words[((this.#first + this.#count - 1) & this.#mask) * WORDS + FLAGS] & IMMEDIATE_BIT) !== 0
+    );
   }
 
   /** The operation's context; -1 for a failure that belongs to none, such as that of an injected message. */
@@ -95,6 +109,14 @@ export class Completions {
   /** Whether the sender added remote CQ data. */
   hasImmediate(index: number): boolean {
     return (this.#at(index, FLAGS) & IMMEDIATE_BIT) !== 0;
+  }
+
+  /**
+   * Whether a buffer for several messages is the program's again (FI_MULTI_RECV): the provider will put no more into it.
+   * Some providers say so with the last message, some with a completion of its own, which is no receive.
+   */
+  isReleased(index: number): boolean {
+    return (this.#at(index, FLAGS) & RELEASED_BIT) !== 0;
   }
 
   /** 0, or the positive fi_errno of a failed operation. */
@@ -142,5 +164,10 @@ export class Completions {
   /** Bytes of the message that did not fit the buffer (fi_cq_err_entry.olen). */
   overflow(index: number): number {
     return Number(this.#wideAt(index, OVERFLOW));
+  }
+
+  /** Where a message in a buffer for several messages begins: bytes from the start of the Memory (fi_cq_data_entry.buf). */
+  place(index: number): number {
+    return Number(this.#wideAt(index, PLACE));
   }
 }

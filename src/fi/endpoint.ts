@@ -2,51 +2,43 @@
 import { AddressVector } from './address-vector.js';
 import { CompletionQueue } from './completion-queue.js';
 import { FI_RECV, FI_TRANSMIT } from './constants.js';
+import { Counter } from './counter.js';
 import { Domain } from './domain.js';
-import { STATUS_AGAIN, STATUS_CLOSED, check, closedError, statusError, typeError } from './errors.js';
+import { FI_ENOSYS } from './errno.js';
+import {
+  STATUS_AGAIN,
+  STATUS_CLOSED,
+  check,
+  closedError,
+  statusError,
+  typeError,
+  unsupportedError,
+} from './errors.js';
 import { EventQueue } from './event-queue.js';
 import { nativeInfo } from './fabric.js';
 import type { Info } from './info.js';
 import type { Engine } from './engine.js';
 import { addon } from './library.js';
-import type { Memory } from './memory.js';
-import { FabricObject, opened } from './object.js';
+import { Memory } from './memory.js';
+import { type FabricObject, opened } from './object.js';
+import { type SendFlags, postFlags } from './post.js';
 import { BATCH_MESSAGES, registers } from './registers.js';
-
-// Flags of the data calls, as native/message.h numbers them.
-const POST_IMMEDIATE = 1;
-const POST_TRANSMIT_COMPLETE = 2;
-const POST_DELIVERY_COMPLETE = 4;
-
-/** How a send completes, and what travels with it. */
-export interface SendFlags {
-  /** Remote CQ data, up to the domain's immediateSize bytes (FI_REMOTE_CQ_DATA). */
-  immediate?: bigint | undefined;
-  /** 'transmit': FI_TRANSMIT_COMPLETE; 'delivery': FI_DELIVERY_COMPLETE; 'buffer' (default): the endpoint's own level. */
-  completion?: 'buffer' | 'transmit' | 'delivery' | undefined;
-}
-
-function postFlags(options: SendFlags | undefined): number {
-  if (options === undefined) return 0;
-  let flags = 0;
-  if (options.immediate !== undefined) {
-    flags |= POST_IMMEDIATE;
-    registers().wide[0] = options.immediate;
-  }
-  if (options.completion === 'transmit') flags |= POST_TRANSMIT_COMPLETE;
-  if (options.completion === 'delivery') flags |= POST_DELIVERY_COMPLETE;
-  return flags;
-}
+import { RmaEndpoint } from './rma-endpoint.js';
 
 /**
- * A connectionless reliable endpoint (FI_EP_RDM, fi_endpoint(3)).
+ * An endpoint (fi_endpoint(3)): connectionless and reliable (FI_EP_RDM), connectionless and unreliable (FI_EP_DGRAM), or
+ * one side of a connection (FI_EP_MSG).
+ *
+ * A datagram may be lost, or come twice, or out of order; what is longer than info.maxMessageSize is refused with
+ * FI_EMSGSIZE. Where the provider asks for FI_MSG_PREFIX, its prefix is part of every `length` and lies at `offset`,
+ * before the message (info.transmit.messagePrefixSize, info.receive.messagePrefixSize).
  *
  * Data operations are synchronous and never block: true when the provider accepted the operation, false when it has no
  * room now (-FI_EAGAIN): read the CompletionQueue and try again. `context` is a whole number below the queue's
  * capacity that is not in flight; it comes back with the completion. `memory`, `offset` and `length` name the bytes,
  * which belong to the provider until then.
  */
-export class Endpoint extends FabricObject {
+export class Endpoint extends RmaEndpoint {
   /** What it was opened with. */
   readonly info: Info;
   readonly #open: number;
@@ -58,6 +50,7 @@ export class Endpoint extends FabricObject {
   readonly #sendTagged = addon().sendTagged;
   readonly #injectTagged = addon().injectTagged;
   readonly #recvTagged = addon().recvTagged;
+  readonly #recvBatch = addon().recvBatch;
   readonly #recvThenPoll = addon().recvThenPoll;
   readonly #call = registers().call;
   #bound: FabricObject[] = [];
@@ -72,26 +65,35 @@ export class Endpoint extends FabricObject {
   /** `fi_endpoint(3)`: opens an endpoint; bind and enable it before use. */
   static async open(domain: Domain, info: Info): Promise<Endpoint> {
     if (!(domain instanceof Domain)) throw typeError('domain', domain, 'a Domain');
-    const handle = await opened(
-      addon().openEndpoint(domain.handle, nativeInfo(info)),
-      'fi_endpoint',
-      info.provider,
-    );
+    const native = nativeInfo(info);
+    if (info.endpointType !== 'FI_EP_DGRAM' && info.transmit.messagePrefixSize > 0)
+      throw unsupportedError(
+        `message prefixes are for endpoints of type FI_EP_DGRAM, and this is ${info.endpointType}: leave FI_MSG_PREFIX ` +
+          'out of hints.mode',
+        'fi_endpoint',
+      );
+    const handle = await opened(addon().openEndpoint(domain.handle, native), 'fi_endpoint', info.provider);
     return new Endpoint(handle, domain, info);
   }
 
   /**
-   * `fi_ep_bind(3)`: binds a queue or an address vector. It cannot be closed before the endpoint.
+   * `fi_ep_bind(3)`: binds a queue, a counter or an address vector. It cannot be closed before the endpoint.
    *
-   * @param flags - For a CompletionQueue FI_TRANSMIT, FI_RECV, or both, which is the default; otherwise 0n.
+   * @param flags - For a CompletionQueue FI_TRANSMIT, FI_RECV, or both, which is the default. For a Counter what it counts:
+   *   FI_SEND, FI_RECV, FI_READ, FI_WRITE, FI_REMOTE_READ, FI_REMOTE_WRITE; FI_SEND and FI_RECV by default. Otherwise 0n.
+   * @throws FabricError with the fi_errno where the provider does not count what is asked for.
    */
-  bind(other: AddressVector | CompletionQueue | EventQueue, flags?: bigint): void {
-    const isQueue = other instanceof CompletionQueue;
-    if (!isQueue && !(other instanceof AddressVector) && !(other instanceof EventQueue))
-      throw typeError('other', other, 'an AddressVector, a CompletionQueue or an EventQueue');
-    const bits = flags ?? (isQueue ? FI_TRANSMIT | FI_RECV : 0n);
+  bind(other: AddressVector | CompletionQueue | Counter | EventQueue, flags?: bigint): void {
+    const moves = other instanceof CompletionQueue || other instanceof Counter;
+    if (!moves && !(other instanceof AddressVector) && !(other instanceof EventQueue))
+      throw typeError('other', other, 'an AddressVector, a CompletionQueue, a Counter or an EventQueue');
+    const bits = flags ?? (moves ? FI_TRANSMIT | FI_RECV : 0n);
     check(addon().bindEndpoint(this.handle, other.handle, bits), 'fi_ep_bind');
     this.#bound.push(other);
+    if (other instanceof EventQueue) {
+      other.attach(this);
+      this.boundEvents = other;
+    }
   }
 
   /**
@@ -110,6 +112,30 @@ export class Endpoint extends FabricObject {
     return result;
   }
 
+  /**
+   * `fi_tx_size_left(3)`: how many more sends have room. Deprecated by libfabric: try, and read the queue where it is full.
+   *
+   * @throws FabricError ERR_FABRIC_UNSUPPORTED where the provider does not count.
+   */
+  txSizeLeft(): number {
+    return this.#sizeLeft(false, 'fi_tx_size_left');
+  }
+
+  /**
+   * `fi_rx_size_left(3)`: how many more receives have room. Deprecated by libfabric: try, and read the queue where it is full.
+   *
+   * @throws FabricError ERR_FABRIC_UNSUPPORTED where the provider does not count.
+   */
+  rxSizeLeft(): number {
+    return this.#sizeLeft(true, 'fi_rx_size_left');
+  }
+
+  #sizeLeft(receive: boolean, call: string): number {
+    const left = addon().sizeLeft(this.handle, receive);
+    if (left === -FI_ENOSYS) throw unsupportedError(`the provider has no ${call}`, call);
+    return check(left, call, 'the Endpoint, or it is not enabled: it');
+  }
+
   /** Which groups of calls the provider has: a missing one is refused with ERR_FABRIC_UNSUPPORTED. */
   get calls(): {
     /** Messages (fi_msg(3)). */
@@ -118,9 +144,19 @@ export class Endpoint extends FabricObject {
     tagged: boolean;
     /** fi_cancel(3). */
     cancel: boolean;
+    /** One-sided reads and writes (fi_rma(3)), where the endpoint was opened with FI_RMA. */
+    rma: boolean;
+    /** Atomics (fi_atomic(3)), where the endpoint was opened with FI_ATOMIC: atomicLimit() says which. */
+    atomic: boolean;
   } {
     const bits = check(addon().endpointCalls(this.handle), 'endpoint');
-    return { messages: (bits & 1) !== 0, tagged: (bits & 2) !== 0, cancel: (bits & 4) !== 0 };
+    return {
+      messages: (bits & 1) !== 0,
+      tagged: (bits & 2) !== 0,
+      cancel: (bits & 4) !== 0,
+      rma: (bits & 8) !== 0,
+      atomic: (bits & 16) !== 0,
+    };
   }
 
   /** The arguments that most calls share. */
@@ -135,9 +171,11 @@ export class Endpoint extends FabricObject {
     return call;
   }
 
-  #answer(status: number, call: string): boolean {
+  #answer(status: number, call: string, memory?: Memory): boolean {
     if (status === 0) return true;
     if (status === STATUS_AGAIN) return false;
+    // Looked at only now: a call that succeeds pays nothing for it.
+    if (memory !== undefined && !(memory instanceof Memory)) throw typeError('memory', memory, 'a Memory');
     if (status === STATUS_CLOSED)
       throw closedError('the Endpoint or the Memory, or the Endpoint is not enabled: it');
     throw statusError(status, call);
@@ -156,12 +194,12 @@ export class Endpoint extends FabricObject {
     call[6] = options === undefined ? 0 : postFlags(options);
     this.#send();
     const status = call[0] | 0;
-    return status === 0 || this.#answer(status, 'fi_send');
+    return status === 0 || this.#answer(status, 'fi_send', memory);
   }
 
   /**
-   * Messages for sendBatch(), four numbers each: context, Memory.id, offset, length. Shared by all endpoints of the
-   * thread: fill it just before the call.
+   * Messages for sendBatch() and recvBatch(), four numbers each: context, Memory.id, offset, length. Shared by all
+   * endpoints of the thread: fill it just before the call.
    */
   static get batch(): Int32Array {
     return registers().batch;
@@ -199,7 +237,7 @@ export class Endpoint extends FabricObject {
     call[5] = options === undefined ? 0 : postFlags(options);
     this.#inject();
     const status = call[0] | 0;
-    return status === 0 || this.#answer(status, 'fi_inject');
+    return status === 0 || this.#answer(status, 'fi_inject', memory);
   }
 
   /** `fi_recv(3)`: posts a buffer for the next message, from `peer` or, by default, from anybody (FI_ADDR_UNSPEC). */
@@ -207,7 +245,25 @@ export class Endpoint extends FabricObject {
     const call = this.#arguments(context, memory, offset, length, peer);
     this.#recv();
     const status = call[0] | 0;
-    return status === 0 || this.#answer(status, 'fi_recv');
+    return status === 0 || this.#answer(status, 'fi_recv', memory);
+  }
+
+  /**
+   * `fi_recv(3)` for the first `count` buffers of Endpoint.batch, in order, in one crossing; for messages of `peer` or, by
+   * default, of anybody (FI_ADDR_UNSPEC).
+   *
+   * @returns How many the provider took; fewer than `count` where it has no room for more.
+   */
+  recvBatch(count: number, peer = -1): number {
+    const call = this.#call;
+    call[0] = this.#open;
+    call[1] = count;
+    call[2] = peer;
+    this.#recvBatch();
+    const result = call[0] | 0;
+    if (result >= 0) return result;
+    this.#answer(result, 'fi_recv');
+    return 0;
   }
 
   /**
@@ -232,10 +288,9 @@ export class Endpoint extends FabricObject {
     call[5] = peer;
     call[6] = engine.spinMicroseconds;
     call[7] = queue.completions.count;
-    call[8] = this.#open;
     this.#recvThenPoll();
     const status = call[0] | 0;
-    if (status !== 0) return this.#answer(status, 'fi_recv');
+    if (status !== 0) return this.#answer(status, 'fi_recv', memory);
     queue.found(call[1] | 0);
     return true;
   }
@@ -255,7 +310,7 @@ export class Endpoint extends FabricObject {
     registers().wide[1] = tag;
     this.#sendTagged();
     const status = call[0] | 0;
-    return status === 0 || this.#answer(status, 'fi_tsend');
+    return status === 0 || this.#answer(status, 'fi_tsend', memory);
   }
 
   /** `fi_tinject(3)` or `fi_tinjectdata(3)`: as inject(), with a tag. */
@@ -277,7 +332,7 @@ export class Endpoint extends FabricObject {
     registers().wide[1] = tag;
     this.#injectTagged();
     const status = call[0] | 0;
-    return status === 0 || this.#answer(status, 'fi_tinject');
+    return status === 0 || this.#answer(status, 'fi_tinject', memory);
   }
 
   /**
@@ -300,7 +355,7 @@ export class Endpoint extends FabricObject {
     const call = this.#arguments(context, memory, offset, length, peer);
     this.#recvTagged();
     const status = call[0] | 0;
-    return status === 0 || this.#answer(status, 'fi_trecv');
+    return status === 0 || this.#answer(status, 'fi_trecv', memory);
   }
 
   /**

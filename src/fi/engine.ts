@@ -1,9 +1,10 @@
 // The progress engine: sees to it that a CompletionQueue is always read, by the loop while it is awake, by a thread of
 // its own while JavaScript sleeps or computes. What it does natively is in native/progress.h.
-import type { CompletionQueue } from './completion-queue.js';
-import { check, checkInteger, rangeError } from './errors.js';
-import type { EventQueue } from './event-queue.js';
+import { CompletionQueue } from './completion-queue.js';
+import { check, checkInteger, rangeError, typeError } from './errors.js';
+import { EventQueue } from './event-queue.js';
 import { addon } from './library.js';
+import { NO_HANDLE } from './object.js';
 
 /** Who reads the queue: both (auto), JavaScript's thread only (inline), the engine's thread only (thread). */
 export type ProgressMode = 'auto' | 'inline' | 'thread';
@@ -21,7 +22,7 @@ export interface EngineOptions {
   spinMicroseconds?: number;
   /** The longest pause of 'backoff', which is then the latency of a first message after silence; default 1000. */
   maxSleepMicroseconds?: number;
-  /** Read now and then for events that belong to no operation. */
+  /** Looked at now and then for errors that belong to no operation; what else it has is left to the program. */
   eventQueue?: EventQueue;
   /** Called on JavaScript's thread when the queue may have something to read. */
   onReadable: () => void;
@@ -82,6 +83,7 @@ export class Engine {
     this.#key = queue.handle;
     all.set(this.#key, new WeakRef(this));
     collected.register(this, this.#liveness, this);
+    queue.engine = this;
   }
 
   /**
@@ -90,6 +92,11 @@ export class Engine {
    * @throws FabricError ERR_FABRIC_BUSY where the queue has an engine already.
    */
   static start(queue: CompletionQueue, options: EngineOptions): Engine {
+    if (!(queue instanceof CompletionQueue)) throw typeError('queue', queue, 'a CompletionQueue');
+    if (typeof options.onReadable !== 'function')
+      throw typeError('options.onReadable', options.onReadable, 'a function');
+    if (options.eventQueue !== undefined && !(options.eventQueue instanceof EventQueue))
+      throw typeError('options.eventQueue', options.eventQueue, 'an EventQueue');
     const mode = options.mode ?? 'auto';
     if (!modes.includes(mode)) throw rangeError('mode', mode, `one of ${modes.join(', ')}`);
     const spinMicroseconds = checkInteger('spinMicroseconds', options.spinMicroseconds ?? 20, 0, 100_000);
@@ -107,7 +114,7 @@ export class Engine {
     }
     const status = addon().startEngine(
       queue.handle,
-      options.eventQueue?.handle ?? 0x7fffffff,
+      options.eventQueue?.handle ?? NO_HANDLE,
       modes.indexOf(mode),
       sleeps.indexOf(sleepBy),
       spinMicroseconds,
@@ -171,6 +178,7 @@ export class Engine {
     held.delete(this);
     setReferenced(this.#liveness, false);
     collected.unregister(this);
+    this.queue.engine = undefined;
     if (!this.queue.closed) addon().stopEngine(this.queue.handle);
   }
 }

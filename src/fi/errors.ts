@@ -1,6 +1,7 @@
 // The only file that builds errors. Codes are stable, messages are not.
 import { loadAddon } from '../native.js';
-import { errnoName } from './errno.js';
+import { FI_ENOSYS, FI_EOPNOTSUPP, errnoName } from './errno.js';
+import { explainProviderError } from './provider-errors.js';
 
 /** Codes of this package's own; every other code is the C name of an fi_errno, such as FI_ENOMEM (fi_errno(3)). */
 export type FabricErrorCode =
@@ -9,6 +10,7 @@ export type FabricErrorCode =
   | 'ERR_FABRIC_UNSUPPORTED'
   | 'ERR_FABRIC_UNAVAILABLE'
   | 'ERR_FABRIC_ADDRESS'
+  | 'ERR_FABRIC_ENVIRONMENT'
   | (string & {});
 
 /** A call into libfabric that failed, or that this package refused to make. */
@@ -38,6 +40,8 @@ export interface CompletionFailure {
   providerErrno: number;
   /** The provider's own words. */
   providerMessage: string;
+  /** libfabric's name of the provider: the meanings of its error numbers are looked up by it. */
+  provider?: string | undefined;
   /** What failed, such as 'send'. */
   operation: string;
   /** The contact of the other side, where it is known. */
@@ -56,7 +60,16 @@ export class CompletionError extends FabricError {
   readonly providerErrno: number;
   /** The provider's own words (fi_cq_strerror). */
   readonly providerMessage: string;
-  /** 'send', 'recv', 'sendTagged', 'recvTagged', or 'unknown' for an injected message. */
+  /** The name of the provider's error, such as 'REMOTE_ERROR_BAD_DEST_QPN', where it is known: on efa. */
+  readonly providerErrorName: string | undefined;
+  /** What happened, in plain words, where the provider's error is known: on efa. */
+  override readonly cause: string | undefined;
+  /** What to do about it, where the provider's error is known: on efa. */
+  readonly remedy: string | undefined;
+  /**
+   * What was called: 'send', 'recv', 'sendTagged', 'recvTagged', 'write', 'read', 'atomic', 'fetchAtomic' or
+   * 'compareAtomic'; 'unknown' for an injected message, and for a fault that belongs to no operation.
+   */
   readonly operation: string;
   /** The contact of the other side, where it is known. */
   readonly peer: string | undefined;
@@ -66,17 +79,22 @@ export class CompletionError extends FabricError {
   readonly tag: bigint | undefined;
 
   constructor(failure: CompletionFailure) {
-    const { errno, providerErrno, providerMessage, operation, peer, length, tag } = failure;
+    const { errno, providerErrno, providerMessage, provider, operation, peer, length, tag } = failure;
+    const meaning = provider === undefined ? undefined : explainProviderError(provider, providerErrno);
     const to = peer === undefined ? '' : `, peer ${peer}`;
     super(
       `${operation} of ${String(length)} bytes failed: ${textOf(errno)} (${errnoName(errno)}); the provider says ` +
-        `"${providerMessage}" (${String(providerErrno)})${to}`,
+        `"${providerMessage}" (${String(providerErrno)})${to}` +
+        (meaning === undefined ? '' : `. That is: ${meaning.cause}. What to do: ${meaning.remedy}`),
       errnoName(errno),
       errno,
       'fi_cq_readerr',
     );
     this.providerErrno = providerErrno;
     this.providerMessage = providerMessage;
+    this.providerErrorName = meaning?.name;
+    this.cause = meaning?.cause;
+    this.remedy = meaning?.remedy;
     this.operation = operation;
     this.peer = peer;
     this.length = length;
@@ -93,9 +111,15 @@ export const STATUS_UNSUPPORTED = -10005;
 export const STATUS_BUSY = -10006;
 export const STATUS_UNAVAILABLE = -10007;
 export const STATUS_NOT_BOUND = -10008;
+export const STATUS_MISALIGNED = -10009;
+export const STATUS_NOT_CLAIMED = -10010;
+export const STATUS_NOT_REGISTERED = -10011;
+export const STATUS_DEVICE_MEMORY = -10012;
+export const STATUS_NO_PREFIX = -10013;
 /** -FI_EAGAIN: no room now, or nothing there. A plain value everywhere, never an error. */
 export const STATUS_AGAIN = -11;
 
+/** `fi_strerror(3)`: libfabric's words for an errno. */
 function textOf(errno: number): string {
   const loaded = loadAddon();
   const text = loaded.addon?.errorText(errno) ?? '';
@@ -145,6 +169,43 @@ export function statusError(status: number, call: string, about = ''): FabricErr
       return new FabricError(`${call}: busy${what}`, 'ERR_FABRIC_BUSY', 16, call);
     case STATUS_UNAVAILABLE:
       return new FabricError(`${call}: libfabric is not loaded`, 'ERR_FABRIC_UNAVAILABLE', 0, call);
+    case STATUS_MISALIGNED:
+      return new FabricError(
+        `${call}: the elements must lie at multiples of their size, here and there${what}`,
+        'FI_EINVAL',
+        22,
+        call,
+      );
+    case STATUS_NO_PREFIX:
+      return new FabricError(
+        `${call}: a datagram's length includes the prefix that the provider asks for: at least ` +
+          `info.transmit.messagePrefixSize bytes, and info.receive.messagePrefixSize for receives${what}`,
+        'FI_EINVAL',
+        22,
+        call,
+      );
+    case STATUS_DEVICE_MEMORY:
+      return new FabricError(
+        `${call}: memory of a device must be registered with the endpoint's Domain, and cannot be injected${what}`,
+        'FI_EINVAL',
+        22,
+        call,
+      );
+    case STATUS_NOT_CLAIMED:
+      return new FabricError(
+        `${call}: no message was claimed with this context${what}; claim one with FI_PEEK and FI_CLAIM first`,
+        'FI_EINVAL',
+        22,
+        call,
+      );
+    case STATUS_NOT_REGISTERED:
+      return new FabricError(
+        `${call}: the memory is not registered with the endpoint's domain${what}, which its provider asks for ` +
+          '(FI_MR_LOCAL): MemoryRegion.register(domain, memory) first, and keep the region open until the completion',
+        'FI_ENOMR',
+        270,
+        call,
+      );
     case STATUS_NOT_BOUND:
       return new FabricError(
         `${call}: bind a CompletionQueue for FI_TRANSMIT and FI_RECV, and an AddressVector, before enable()`,
@@ -163,6 +224,11 @@ export function statusError(status: number, call: string, about = ''): FabricErr
       );
     }
   }
+}
+
+/** Whether a status says that the provider has no such call, or not for what was given. */
+export function isLacking(status: number): boolean {
+  return status === STATUS_UNSUPPORTED || status === -FI_ENOSYS || status === -FI_EOPNOTSUPP;
 }
 
 /** Returns a result that is not negative; throws the error of a status. */
@@ -190,6 +256,26 @@ export function unsupportedError(message: string, call?: string): FabricError {
 
 export function unavailableError(reason: string, remedy: string): FabricError {
   return new FabricError(`${reason}. ${remedy}`, 'ERR_FABRIC_UNAVAILABLE');
+}
+
+/** An address, or a contact, that cannot be used. */
+export function addressError(message: string, call?: string): FabricError {
+  return new FabricError(message, 'ERR_FABRIC_ADDRESS', 0, call);
+}
+
+/** Bytes that are no address, given to a call. */
+export function checkAddress(call: string, problem: string | undefined): void {
+  if (problem !== undefined) throw addressError(`${call}: ${problem}`);
+}
+
+/** Something that is in use, and for how long. */
+export function inUseError(message: string, call?: string): FabricError {
+  return new FabricError(message, 'ERR_FABRIC_BUSY', 0, call);
+}
+
+/** A variable of the environment that would end the process inside libfabric. */
+export function environmentError(problem: string, remedy: string): FabricError {
+  return new FabricError(`${problem}. ${remedy}`, 'ERR_FABRIC_ENVIRONMENT');
 }
 
 /** A deadline that passed, in the shape of AbortSignal.timeout()'s reason. */

@@ -1,4 +1,6 @@
 // fi_fabric(3): the network that domains and event queues belong to.
+import { types } from 'node:util';
+import { keepFromChildren } from './descriptors.js';
 import { typeError } from './errors.js';
 import type { Info } from './info.js';
 import { addon } from './library.js';
@@ -7,7 +9,8 @@ import { FabricObject, opened } from './object.js';
 /** @internal The fi_info behind an Info, or a TypeError. */
 export function nativeInfo(info: Info): object {
   const native = (info as Partial<Info> | undefined)?.raw?.native;
-  if (typeof native !== 'object') throw typeError('info', info, 'an Info of getInfo()');
+  if (native === undefined || !types.isExternal(native))
+    throw typeError('info', info, 'an Info of getInfo()');
   return native;
 }
 
@@ -28,6 +31,7 @@ export class Fabric extends FabricObject {
    */
   static async open(info: Info): Promise<Fabric> {
     const handle = await opened(addon().openFabric(nativeInfo(info)), 'fi_fabric', info.provider);
+    keepFromChildren();
     return new Fabric(handle, info);
   }
 }

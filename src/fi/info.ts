@@ -1,8 +1,18 @@
 // fi_getinfo(3): which fabrics, domains and endpoints the machine offers.
-import { STATUS_UNAVAILABLE, statusError, typeError } from './errors.js';
+import { FI_FORMAT_UNSPEC, FI_MSG_PREFIX } from './constants.js';
+import {
+  STATUS_UNAVAILABLE,
+  checkAddress,
+  checkBytes,
+  rangeError,
+  statusError,
+  typeError,
+} from './errors.js';
+import { checkEnvironment } from './environment.js';
 import { addon } from './library.js';
 import { type Flags, enumName, enumValue, flagBits, flagNames } from './names.js';
 import { FI_ENODATA } from './errno.js';
+import { problemOfAddress } from './socket-address.js';
 import type { RawInfo } from '../native.js';
 
 export type { RawInfo };
@@ -21,6 +31,10 @@ export interface Hints {
   mode?: Flags;
   /** A C name or number, such as 'FI_SOCKADDR_IN' (fi_info.addr_format). */
   addressFormat?: number | string;
+  /** The local address, in the format of `addressFormat`, which then must be given (fi_info.src_addr). */
+  sourceAddress?: Uint8Array;
+  /** The address of a peer, as its getName() gives it, in the format of `addressFormat` (fi_info.dest_addr). */
+  destinationAddress?: Uint8Array;
   /** A C name or number, such as 'FI_EP_RDM' (fi_ep_attr.type). */
   endpointType?: number | string;
   /** A number of enum fi_proto (fi_ep_attr.protocol). */
@@ -85,7 +99,7 @@ export interface GetInfoTarget {
   flags?: bigint;
 }
 
-/** One fi_info: sizes in bytes, flags as C names; the numbers are under `raw`. */
+/** One fi_info, a copy (fi_dupinfo) that is freed (fi_freeinfo) once nothing refers to it: sizes in bytes, flags as C names; the numbers are under `raw`. */
 export interface Info {
   /** (fi_fabric_attr.prov_name) */
   readonly provider: string;
@@ -135,6 +149,11 @@ export interface Info {
     readonly messageOrder: readonly string[];
     /** (op_flags) */
     readonly flags: readonly string[];
+    /**
+     * Bytes at the beginning of every message that is sent, which belong to the provider and count toward no limit; 0
+     * without the mode FI_MSG_PREFIX (fi_ep_attr.msg_prefix_size).
+     */
+    readonly messagePrefixSize: number;
   };
   /** (fi_rx_attr) */
   readonly receive: {
@@ -146,6 +165,11 @@ export interface Info {
     readonly messageOrder: readonly string[];
     /** (op_flags) */
     readonly flags: readonly string[];
+    /**
+     * Bytes at the beginning of every buffer for receives, which belong to the provider; the message is behind them. 0
+     * without the mode FI_MSG_PREFIX (fi_ep_attr.msg_prefix_size).
+     */
+    readonly messagePrefixSize: number;
   };
   /** The local address, where the provider names it before an endpoint is open. */
   readonly sourceAddress: Uint8Array | undefined;
@@ -154,7 +178,7 @@ export interface Info {
   /** The network card, where there is one and the provider tells. */
   readonly nic: Nic | undefined;
   /** Every number that fi_info holds. */
-  readonly raw: RawInfo;
+  readonly raw: Readonly<RawInfo>;
 }
 
 /** The network card behind an Info (fi_nic(3)). */
@@ -181,9 +205,23 @@ export interface Nic {
   readonly networkType?: string;
 }
 
+/** Providers read addresses without looking at their length. */
+function checkedAddress(hints: Hints, name: 'sourceAddress' | 'destinationAddress'): Uint8Array | undefined {
+  if (hints[name] === undefined) return undefined;
+  const bytes = checkBytes(`hints.${name}`, hints[name]);
+  const format = enumValue('addressFormat', hints.addressFormat, 'hints.addressFormat');
+  if (format === FI_FORMAT_UNSPEC)
+    throw rangeError('hints.addressFormat', hints.addressFormat, `the format of hints.${name}`);
+  const problem = problemOfAddress(enumName('addressFormat', format), bytes);
+  checkAddress(`hints.${name}`, bytes.byteLength === 0 ? 'no bytes are no address' : problem);
+  return bytes;
+}
+
 function rawHints(hints: Hints): object {
   const { transmit = {}, receive = {} } = hints;
   return {
+    sourceAddress: checkedAddress(hints, 'sourceAddress'),
+    destinationAddress: checkedAddress(hints, 'destinationAddress'),
     providerName: hints.providerName,
     fabricName: hints.fabricName,
     domainName: hints.domainName,
@@ -216,10 +254,13 @@ function rawHints(hints: Hints): object {
   };
 }
 
-function readable(raw: RawInfo): Info {
+/** @internal */
+export function readable(raw: Readonly<RawInfo>): Info {
   const { transmit, receive, endpoint, domain, fabric } = raw;
   const version = fabric.providerVersion;
   const big = (value: unknown): bigint => BigInt(value as number | bigint);
+  const prefixOf = ({ mode }: typeof transmit): number =>
+    (big(mode) & FI_MSG_PREFIX) === 0n ? 0 : (endpoint.messagePrefixSize as number);
   return Object.freeze({
     provider: fabric.provider ?? '',
     providerVersion: `${String(version >>> 16)}.${String(version & 0xffff)}`,
@@ -245,12 +286,14 @@ function readable(raw: RawInfo): Info {
       rmaIovLimit: transmit.rmaIovLimit as number,
       messageOrder: flagNames('order', big(transmit.messageOrder)),
       flags: flagNames('operation', big(transmit.flags)),
+      messagePrefixSize: prefixOf(transmit),
     },
     receive: {
       size: receive.size as number,
       iovLimit: receive.iovLimit as number,
       messageOrder: flagNames('order', big(receive.messageOrder)),
       flags: flagNames('operation', big(receive.flags)),
+      messagePrefixSize: prefixOf(receive),
     },
     sourceAddress: raw.sourceAddress,
     destinationAddress: raw.destinationAddress,
@@ -268,12 +311,14 @@ function readable(raw: RawInfo): Info {
  * @param hints - What the program needs; nothing: everything there is.
  * @param target - The local address (with FI_SOURCE in `flags`) or the peer's.
  * @returns One Info for each combination; an empty array where nothing matches (-FI_ENODATA).
- * @throws FabricError ERR_FABRIC_UNAVAILABLE where libfabric is missing; otherwise the fi_errno of the call.
+ * @throws FabricError ERR_FABRIC_UNAVAILABLE where libfabric is missing; ERR_FABRIC_ENVIRONMENT where a variable would
+ *   make the efa provider end the process; otherwise the fi_errno of the call.
  */
 export async function getInfo(hints?: Hints, target: GetInfoTarget = {}): Promise<Info[]> {
   if (hints !== undefined && (typeof hints !== 'object' || hints === null))
     throw typeError('hints', hints, 'an object');
   const service = target.service === undefined ? '' : String(target.service);
+  checkEnvironment();
   const result = await addon().getInfo(
     hints === undefined ? undefined : rawHints(hints),
     target.node ?? '',

@@ -81,6 +81,11 @@ export interface LibraryVersion {
   path: string;
   /** Files of other copies of libfabric in this process. */
   otherCopies: readonly string[];
+  /**
+   * Whether fork(), and so every child process, needs rdma-core's help where memory is registered with it: on kernels
+   * before 5.13. Then FI_EFA_FORK_SAFE=1 was set, unless the program had set it.
+   */
+  forkNeedsSupport: boolean;
 }
 
 /** The version of the loaded libfabric, and the API version that is asked for. */

@@ -1,7 +1,18 @@
 // Memory that operations use. In flight, memory must neither move nor be freed; JavaScript's own buffers can be
 // transferred away at any time, so operations take only memory that the addon owns.
-import { check, checkInteger, closedError, statusError, unsupportedError } from './errors.js';
+import { FI_HMEM_SYSTEM } from './constants.js';
+import {
+  check,
+  checkInteger,
+  checkUint64,
+  closedError,
+  rangeError,
+  statusError,
+  typeError,
+  unsupportedError,
+} from './errors.js';
 import { addon } from './library.js';
+import { enumValue } from './names.js';
 
 const collected = new FinalizationRegistry<number>((handle) => {
   addon().freeMemory(handle);
@@ -10,6 +21,18 @@ const collected = new FinalizationRegistry<number>((handle) => {
 // Which Memory a buffer belongs to.
 const byBuffer = new WeakMap<ArrayBufferLike, WeakRef<Memory>>();
 
+/** Memory of a device (struct fi_mr_attr: iface, device, mr_iov). */
+export interface DeviceMemory {
+  /** A C name of enum fi_hmem_iface: 'FI_HMEM_CUDA', 'FI_HMEM_ROCR', 'FI_HMEM_ZE', 'FI_HMEM_NEURON', 'FI_HMEM_SYNAPSEAI'. */
+  readonly interface: string;
+  /** Which device, as its interface counts them; default 0. */
+  readonly number?: number | bigint | undefined;
+  /** The pointer. */
+  readonly address: bigint;
+  /** Bytes. */
+  readonly length: number;
+}
+
 /**
  * Page-aligned memory that the addon owns and JavaScript sees as one ArrayBuffer. Operations in flight pin it: free()
  * gives it back when the last of them is done. It needs no close(): when it is forgotten it is freed.
@@ -17,21 +40,27 @@ const byBuffer = new WeakMap<ArrayBufferLike, WeakRef<Memory>>();
 export class Memory implements Disposable {
   readonly #handle: number;
   #freed = false;
-  /** The memory. Never transfer its buffer; a structuredClone of a view copies all of it. */
+  /** The memory; empty for a device's. Never transfer its buffer; a structuredClone of a view copies all of it. */
   readonly bytes: Uint8Array;
+  /** Its bytes. */
+  readonly length: number;
+  /** What it is where it is a device's; undefined for the process's own. */
+  readonly device: DeviceMemory | undefined;
   /** `length`, and the room behind the bytes that a receive may be told of. */
   readonly capacity: number;
 
-  private constructor(handle: number, buffer: ArrayBuffer) {
+  private constructor(handle: number, buffer: ArrayBuffer, device?: DeviceMemory) {
     this.capacity = addon().memoryCapacity(handle);
     this.#handle = handle;
     this.bytes = new Uint8Array(buffer);
+    this.length = device?.length ?? this.bytes.byteLength;
+    this.device = device;
     collected.register(this, handle, this);
     byBuffer.set(buffer, new WeakRef(this));
   }
 
   /** The Memory that a view belongs to; undefined for a view of any other buffer. */
-  static of(view: Uint8Array): Memory | undefined {
+  static of(view: ArrayBufferView): Memory | undefined {
     return byBuffer.get(view.buffer)?.deref();
   }
 
@@ -56,9 +85,26 @@ export class Memory implements Disposable {
     return new Memory(handle, buffer);
   }
 
-  /** Bytes that JavaScript sees. */
-  get length(): number {
-    return this.bytes.byteLength;
+  /**
+   * Memory of a device, such as a GPU, that something else allocated (cudaMalloc and its like); no C call. JavaScript cannot
+   * look at it, and it stays the allocator's: keep it until no operation and no MemoryRegion uses it. Operations take it once
+   * it is registered with MemoryRegion.registerAttributes(), on domains opened with FI_HMEM; none can inject it.
+   *
+   * @throws TypeError for an interface that is no name; RangeError for one that is none, or no length.
+   * @see https://ofiwg.github.io/libfabric/main/man/fi_mr.3.html
+   */
+  static ofDevice(device: DeviceMemory): Memory {
+    const { interface: kind, address, length, number = 0 } = device;
+    // A number would reach the provider, which looks its interfaces up in a table without asking how long that is.
+    if (typeof kind !== 'string')
+      throw typeError('device.interface', kind, "a C name of enum fi_hmem_iface, such as 'FI_HMEM_CUDA'");
+    if (enumValue('memoryInterface', kind, 'device.interface') === FI_HMEM_SYSTEM)
+      throw rangeError('device.interface', kind, 'that of a device', 'Use Memory.allocate()');
+    checkInteger('device.length', length, 1, 2 ** 48);
+    const own = { interface: kind, number, address: checkUint64('device.address', address), length };
+    if (typeof number !== 'bigint') checkInteger('device.number', number, 0, 2 ** 31 - 1);
+    if (own.address === 0n) throw rangeError('device.address', address, 'an address');
+    return new Memory(addon().deviceMemory(own.address, length), new ArrayBuffer(0), Object.freeze(own));
   }
 
   /** Names the memory in Endpoint.batch. */

@@ -1,5 +1,6 @@
 // Readable names for libfabric's flags and enumerations: both ways, in C's spelling.
 import * as C from './constants.js';
+import * as E from './generated/enumeration-names.js';
 import { rangeError, typeError } from './errors.js';
 
 /** Flags as a bigint, or as C names such as ['FI_MSG', 'FI_TAGGED']. */
@@ -25,7 +26,12 @@ const capsTable: Table = {
   FI_TRIGGER: C.FI_TRIGGER,
   FI_FENCE: C.FI_FENCE,
   FI_PEER: C.FI_PEER,
+  FI_AV_USER_ID: C.FI_AV_USER_ID,
+  FI_TAGGED_DIRECTED_RECV: C.FI_TAGGED_DIRECTED_RECV,
+  FI_TAGGED_MULTI_RECV: C.FI_TAGGED_MULTI_RECV,
   FI_HMEM: C.FI_HMEM,
+  // libfabric 2 gave the bit of FI_VARIABLE_MSG, which no provider had, another meaning.
+  FI_EXACT_DIRECTED_RECV: C.FI_EXACT_DIRECTED_RECV,
   FI_VARIABLE_MSG: C.FI_VARIABLE_MSG,
   FI_RMA_PMEM: C.FI_RMA_PMEM,
   FI_SOURCE_ERR: C.FI_SOURCE_ERR,
@@ -50,6 +56,10 @@ const operationTable: Table = {
   FI_MATCH_COMPLETE: C.FI_MATCH_COMPLETE,
   FI_MULTI_RECV: C.FI_MULTI_RECV,
   FI_AFFINITY: C.FI_AFFINITY,
+  FI_REMOTE_CQ_DATA: C.FI_REMOTE_CQ_DATA,
+  FI_PEEK: C.FI_PEEK,
+  FI_CLAIM: C.FI_CLAIM,
+  FI_DISCARD: C.FI_DISCARD,
 };
 
 const modeTable: Table = {
@@ -87,14 +97,14 @@ const orderTable: Table = {
   FI_ORDER_SAR: C.FI_ORDER_SAR,
   FI_ORDER_SAW: C.FI_ORDER_SAW,
   FI_ORDER_SAS: C.FI_ORDER_SAS,
-  FI_ORDER_RMA_RAR: 1n << 32n,
-  FI_ORDER_RMA_RAW: 1n << 33n,
-  FI_ORDER_RMA_WAR: 1n << 34n,
-  FI_ORDER_RMA_WAW: 1n << 35n,
-  FI_ORDER_ATOMIC_RAR: 1n << 36n,
-  FI_ORDER_ATOMIC_RAW: 1n << 37n,
-  FI_ORDER_ATOMIC_WAR: 1n << 38n,
-  FI_ORDER_ATOMIC_WAW: 1n << 39n,
+  FI_ORDER_RMA_RAR: C.FI_ORDER_RMA_RAR,
+  FI_ORDER_RMA_RAW: C.FI_ORDER_RMA_RAW,
+  FI_ORDER_RMA_WAR: C.FI_ORDER_RMA_WAR,
+  FI_ORDER_RMA_WAW: C.FI_ORDER_RMA_WAW,
+  FI_ORDER_ATOMIC_RAR: C.FI_ORDER_ATOMIC_RAR,
+  FI_ORDER_ATOMIC_RAW: C.FI_ORDER_ATOMIC_RAW,
+  FI_ORDER_ATOMIC_WAR: C.FI_ORDER_ATOMIC_WAR,
+  FI_ORDER_ATOMIC_WAW: C.FI_ORDER_ATOMIC_WAW,
 };
 
 const flagTables = {
@@ -112,7 +122,7 @@ export function flagNames(kind: FlagKind, flags: bigint): string[] {
   const names: string[] = [];
   let rest = flags;
   for (const [name, bit] of Object.entries(flagTables[kind])) {
-    if ((flags & bit) === 0n) continue;
+    if ((rest & bit) === 0n) continue;
     names.push(name);
     rest &= ~bit;
   }
@@ -136,55 +146,32 @@ export function flagBits(kind: FlagKind, flags: Flags | undefined, argument: str
 }
 
 const enumTables = {
-  endpointType: [
-    'FI_EP_UNSPEC',
-    'FI_EP_MSG',
-    'FI_EP_DGRAM',
-    'FI_EP_RDM',
-    'FI_EP_SOCK_STREAM',
-    'FI_EP_SOCK_DGRAM',
-  ],
-  threading: [
-    'FI_THREAD_UNSPEC',
-    'FI_THREAD_SAFE',
-    'FI_THREAD_FID',
-    'FI_THREAD_DOMAIN',
-    'FI_THREAD_COMPLETION',
-    'FI_THREAD_ENDPOINT',
-  ],
-  progress: ['FI_PROGRESS_UNSPEC', 'FI_PROGRESS_AUTO', 'FI_PROGRESS_MANUAL', 'FI_PROGRESS_CONTROL_UNIFIED'],
-  resourceManagement: ['FI_RM_UNSPEC', 'FI_RM_DISABLED', 'FI_RM_ENABLED'],
-  addressVectorType: ['FI_AV_UNSPEC', 'FI_AV_MAP', 'FI_AV_TABLE'],
-  waitObject: [
-    'FI_WAIT_NONE',
-    'FI_WAIT_UNSPEC',
-    'FI_WAIT_SET',
-    'FI_WAIT_FD',
-    'FI_WAIT_MUTEX_COND',
-    'FI_WAIT_YIELD',
-    'FI_WAIT_POLLFD',
-  ],
-  addressFormat: [
-    'FI_FORMAT_UNSPEC',
-    'FI_SOCKADDR',
-    'FI_SOCKADDR_IN',
-    'FI_SOCKADDR_IN6',
-    'FI_SOCKADDR_IB',
-    'FI_ADDR_PSMX',
-    'FI_ADDR_GNI',
-    'FI_ADDR_BGQ',
-    'FI_ADDR_MLX',
-    'FI_ADDR_STR',
-    'FI_ADDR_PSMX2',
-    'FI_ADDR_IB_UD',
-    'FI_ADDR_EFA',
-    'FI_ADDR_PSMX3',
-    'FI_ADDR_OPX',
-    'FI_ADDR_CXI',
-    'FI_ADDR_UCX',
-  ],
-  linkState: ['FI_LINK_UNKNOWN', 'FI_LINK_DOWN', 'FI_LINK_UP'],
-} as const satisfies Record<EnumKind, readonly string[]>;
+  endpointType: E.fi_ep_type,
+  threading: E.fi_threading,
+  progress: E.fi_progress,
+  resourceManagement: E.fi_resource_mgmt,
+  addressVectorType: E.fi_av_type,
+  waitObject: E.fi_wait_obj,
+  addressFormat: E.FI_FORMAT_UNSPEC,
+  protocol: E.FI_PROTO_UNSPEC,
+  trafficClass: E.FI_TC_UNSPEC,
+  datatype: E.fi_datatype,
+  atomicOperation: E.fi_op,
+  collectiveOperation: E.fi_collective_op,
+  completionFormat: E.fi_cq_format,
+  event: E.FI_NOTIFY,
+  linkState: E.fi_link_state,
+  memoryInterface: E.fi_hmem_iface,
+  peerToPeer: E.FI_HMEM_P2P_ENABLED,
+  endpointOption: { ...E.FI_OPT_MIN_MULTI_RECV, ...E.FI_OPT_EFA_RNR_RETRY },
+  controlCommand: E.FI_GETFIDFLAG,
+  counterEvents: E.fi_cntr_events,
+  parameterType: E.fi_param_type,
+  logLevel: E.fi_log_level,
+  logSubsystem: E.fi_log_subsys,
+  profileVariable: E.FI_VAR_UNEXP_MSG_CNT,
+  profileEvent: E.FI_EVENT_UNEXP_MSG_RECVD,
+} as const satisfies Record<EnumKind, Readonly<Record<string, number>>>;
 /** Enumerations that have names. */
 export type EnumKind =
   | 'endpointType'
@@ -194,18 +181,48 @@ export type EnumKind =
   | 'addressVectorType'
   | 'waitObject'
   | 'addressFormat'
-  | 'linkState';
+  | 'protocol'
+  | 'trafficClass'
+  | 'datatype'
+  | 'atomicOperation'
+  | 'collectiveOperation'
+  | 'completionFormat'
+  | 'event'
+  | 'linkState'
+  | 'memoryInterface'
+  | 'peerToPeer'
+  | 'endpointOption'
+  | 'controlCommand'
+  | 'counterEvents'
+  | 'parameterType'
+  | 'logLevel'
+  | 'logSubsystem'
+  | 'profileVariable'
+  | 'profileEvent';
+
+const namesByValue = new Map<EnumKind, Map<number, string>>();
+
+function namesOf(kind: EnumKind): Map<number, string> {
+  let names = namesByValue.get(kind);
+  if (names !== undefined) return names;
+  names = new Map();
+  // The first of several names for one value is the usual one.
+  for (const [name, value] of Object.entries(enumTables[kind])) if (!names.has(value)) names.set(value, name);
+  namesByValue.set(kind, names);
+  return names;
+}
 
 /** The C name of an enumeration's value; its number as text where it has none. */
 export function enumName(kind: EnumKind, value: number): string {
-  return enumTables[kind][value] ?? String(value);
+  return namesOf(kind).get(value) ?? String(value);
 }
 
 /** An enumeration's value given as a number or by its C name. */
 export function enumValue(kind: EnumKind, value: number | string | undefined, argument: string): number {
   if (value === undefined) return 0;
   if (typeof value === 'number') return value;
-  const index = (enumTables[kind] as readonly string[]).indexOf(value);
-  if (index < 0) throw rangeError(argument, value, `one of ${enumTables[kind].join(', ')}`);
-  return index;
+  const table: Readonly<Record<string, number>> = enumTables[kind];
+  const found = Object.hasOwn(table, value) ? table[value] : undefined;
+  if (found === undefined) throw rangeError(argument, value, `one of ${Object.keys(table).join(', ')}`);
+  return found;
 }

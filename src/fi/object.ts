@@ -1,6 +1,17 @@
 // What every object of libfabric's has here: a handle, one close, disposal, and a safety net for the forgotten.
-import { STATUS_BUSY, STATUS_CLOSED, busyError, check, closedError, statusError } from './errors.js';
+import {
+  STATUS_BUSY,
+  STATUS_CLOSED,
+  busyError,
+  check,
+  closedError,
+  rangeError,
+  statusError,
+} from './errors.js';
 import { addon } from './library.js';
+
+/** @internal What no object has as its handle: given to the addon in the place of one that is left out. */
+export const NO_HANDLE = 2 ** 32 - 1;
 
 interface Forgotten {
   handle: number;
@@ -57,6 +68,16 @@ export abstract class FabricObject implements AsyncDisposable {
     return this.#parents;
   }
 
+  /**
+   * @internal Refuses an object that was not opened with this Domain or Fabric: not every provider looks before it takes the
+   * object for one of its own.
+   */
+  checkOwns(argument: string, object: FabricObject): void {
+    for (let at: FabricObject | undefined = object; at !== undefined; at = at.#parents.at(0))
+      if (at === this) return;
+    throw rangeError(argument, object, `of the same ${this.#name}`, `Open both with one ${this.#name}`);
+  }
+
   /** @internal What is to happen on this side before the object closes. */
   protected beforeClose(): void {
     // nothing in general
@@ -75,29 +96,40 @@ export abstract class FabricObject implements AsyncDisposable {
    */
   close(): Promise<void> {
     if (this.#closing !== undefined) return this.#closing;
+    const dependants = this.#state === 'open' ? addon().dependants(this.#handle) : [];
+    if (dependants.length !== 0) return Promise.reject(busyError(`the ${this.#name}`, dependants));
     this.#state = 'closing';
-    this.#closing = this.#close();
+    this.beforeClose();
+    this.#closing = this.#finishClose(this.startClose(this.#handle));
     return this.#closing;
   }
 
-  async #close(): Promise<void> {
-    const dependants = addon().dependants(this.#handle);
-    if (dependants.length === 0) this.beforeClose();
-    const status = dependants.length === 0 ? await this.startClose(this.#handle) : STATUS_BUSY;
+  async #finishClose(answer: Promise<number>): Promise<void> {
+    const status = await answer;
     if (status < 0 && status !== STATUS_CLOSED) {
       this.#state = 'open';
       this.#closing = undefined;
-      if (status === STATUS_BUSY) throw busyError(`the ${this.#name}`, dependants);
+      if (status === STATUS_BUSY) throw busyError(`the ${this.#name}`, addon().dependants(this.#handle));
       throw statusError(status, 'fi_close', this.#name);
     }
     this.#state = 'closed';
     safetyNet.unregister(this);
   }
 
-  /** @internal Gives the object up: it stays open until the process ends, and nobody is told that it was forgotten. */
+  /** @internal Its opening failed: there is nothing to close. */
+  neverOpened(): void {
+    this.#state = 'closed';
+    safetyNet.unregister(this);
+  }
+
+  /**
+   * @internal Gives the object up, with all that it depends on: it stays open until the process ends, which a close that
+   * is under way no longer keeps, and nobody is told that it was forgotten.
+   */
   abandon(): void {
     this.#state = 'closed';
     safetyNet.unregister(this);
+    addon().abandon(this.#handle);
     for (const parent of this.#parents) parent.abandon();
   }
 

@@ -35,7 +35,9 @@ export class SharedMemoryName {
   }
 
   /**
-   * The endpoint owns the name from now on; every page of its file is made to exist (posix_fallocate(3)).
+   * The endpoint owns the name from now on. Call it before `enable()`, which then makes sure that /dev/shm has room for
+   * the file, and that every page of it exists (posix_fallocate(3)): the provider alone would die of a full /dev/shm by
+   * SIGBUS.
    *
    * @throws FabricError FI_ENOSPC where /dev/shm is full.
    */

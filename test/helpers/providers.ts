@@ -33,7 +33,7 @@ export interface SuiteOptions {
   /** Run only on these, by libfabric's names; 'tcp' stands for net in libfabric 1.17 too. Default: all. */
   providers?: readonly string[];
   /** Why a provider cannot run the suite; undefined: it can. */
-  unless?: (provider: ProviderUnderTest) => string | undefined;
+  unless?: (provider: ProviderUnderTest) => string | undefined | Promise<string | undefined>;
   /** Bound of each test, in ms; default: the configuration's. */
   timeoutMs?: number;
 }
@@ -43,14 +43,21 @@ const version = library.available ? libraryVersion().version : 0;
 const isOld = version < 0x10012;
 const tcp = isOld ? 'net' : 'tcp';
 
-/** All that the tests know how to run, by libfabric's names for this version. */
-export const providerNames: readonly string[] = ['shm', tcp, 'tcp;ofi_rxm', 'sockets', 'udp;ofi_rxd'];
-
 const chosen = process.env.LIBFABRIC_TEST_PROVIDERS?.split(',')
   .map((name) => name.trim())
   .filter((name) => name !== '');
 
-function underTest(name: string): ProviderUnderTest {
+/**
+ * All that the tests know how to run, by libfabric's names for this version. efa needs a device, real or of the command
+ * `libfabric softefa`, so it is run where it is asked for: `node scripts/test.mjs efa`.
+ */
+export const providerNames: readonly string[] = [
+  ...['shm', tcp, 'tcp;ofi_rxm', 'sockets', 'udp;ofi_rxd'],
+  ...(chosen?.includes('efa') === true ? ['efa'] : []),
+];
+
+/** A provider by libfabric's name, for a suite of its own. */
+export function underTest(name: string): ProviderUnderTest {
   const provider = providerNamed(name);
   return { ...provider, node: provider.ip ? '127.0.0.1' : undefined, libraryVersion: version };
 }
