@@ -3,12 +3,16 @@ import { FI_EBUSY } from '../fi/errno.js';
 import { FabricError, checkInteger, closedError } from '../fi/errors.js';
 import type { FabricObject } from '../fi/index.js';
 import type { Core } from './core.js';
-import { Kind } from './operation.js';
+import type { Regions } from './memory.js';
+import { moveOut } from './neighbours.js';
+import { fillsLease } from './operation.js';
 import type { PeerTable } from './peers.js';
 import type { Receiver } from './receiver.js';
 import type { Sender } from './sender.js';
 
 const DEFAULT_BOUND_MS = 5000;
+/** A provider that works needs so long to close, however little the program wants to wait for its sends. */
+const LEAST_BOUND_MS = 100;
 
 /** Whether a promise settled within a time. Its rejection is the caller's to look at. */
 async function within(promise: Promise<unknown>, ms: number): Promise<boolean> {
@@ -27,20 +31,31 @@ async function within(promise: Promise<unknown>, ms: number): Promise<boolean> {
   return result;
 }
 
+/** What there is to close. */
+export interface Parts {
+  readonly core: Core;
+  readonly sender: Sender;
+  readonly receiver: Receiver;
+  readonly peers: PeerTable;
+  readonly regions: Regions;
+  readonly onClosed: () => void;
+}
+
+/** One step of the end. */
+interface Step {
+  /** Whether it is done; else it is to be left behind. */
+  close(): Promise<boolean>;
+  abandon(): void;
+}
+
 export class Closing {
+  readonly #parts: Parts;
   readonly #core: Core;
-  readonly #sender: Sender;
-  readonly #receiver: Receiver;
-  readonly #peers: PeerTable;
-  readonly #onClosed: () => void;
   #promise: Promise<void> | undefined;
 
-  constructor(core: Core, sender: Sender, receiver: Receiver, peers: PeerTable, onClosed: () => void) {
-    this.#core = core;
-    this.#sender = sender;
-    this.#receiver = receiver;
-    this.#peers = peers;
-    this.#onClosed = onClosed;
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.#core = parts.core;
   }
 
   close(timeoutMs: number | undefined): Promise<void> {
@@ -56,39 +71,67 @@ export class Closing {
 
   async #close(boundMs: number): Promise<void> {
     const core = this.#core;
+    const { sender, receiver, peers, onClosed } = this.#parts;
     // The process stays until the close is done, whatever unref() said.
     core.engine.ref();
     core.state = 'closing';
     const reason = closedError('the Endpoint');
-    this.#receiver.rejectAll(reason);
-    await within(this.#sender.queue.drain(), boundMs);
-    this.#sender.queue.rejectAll(reason);
+    receiver.rejectAll(reason);
+    await within(sender.queue.drain(), boundMs);
+    sender.queue.rejectAll(reason);
     const { readsBeforeClose } = core.opened.provider;
-    if (
-      readsBeforeClose === 'always' ||
-      (readsBeforeClose === 'afterSending' && core.counters.messagesSent !== 0)
-    )
-      await this.#receiver.discard().run(boundMs);
+    if (readsBeforeClose === 'always' || (readsBeforeClose === 'afterSending' && core.counters.anythingSent))
+      await receiver.discard().run(boundMs);
     core.state = 'closed';
     core.engine.stop();
-    await this.#closeObjects(boundMs);
+    const close = (): Promise<void> => this.#closeObjects(boundMs);
+    if (core.opened.provider.sharedMemoryFiles) await moveOut(core.endpoint, close);
+    else await close();
     this.#releaseAll();
-    this.#peers.closeAll();
-    this.#onClosed();
+    peers.closeAll();
+    onClosed();
   }
 
-  /** fi_close in libfabric's order. A step that does not come back within the bound is left behind with what it needs. */
+  /**
+   * fi_close in libfabric's order, memory once nothing uses it and before the domain that it is registered with. A step
+   * that fails, or does not come back within the bound, is left behind with what it needs.
+   */
   async #closeObjects(boundMs: number): Promise<void> {
     const { endpoint, queue, addresses, domain, events, fabric } = this.#core.opened;
-    const rest: FabricObject[] = [endpoint, queue, addresses, domain, events, fabric];
-    for (let object = rest.shift(); object !== undefined; object = rest.shift()) {
-      const closed = await this.#closeOne(object, boundMs);
-      // Memory is unregistered once nothing uses it, and before the domain it is registered with.
-      const freed = closed && (object !== endpoint || (await within(this.#core.memory.close(), boundMs)));
-      if (freed) continue;
-      for (const left of rest) left.abandon();
+    const bound = Math.max(boundMs, LEAST_BOUND_MS);
+    const object = (one: FabricObject): Step => ({
+      close: () => this.#closeOne(one, bound),
+      abandon: () => {
+        one.abandon();
+      },
+    });
+    const memory: Step = {
+      close: () => this.#closeMemory(bound),
+      abandon: () => {
+        this.#parts.regions.abandon();
+        this.#core.memory.abandon();
+      },
+    };
+    const steps = [object(endpoint), memory, ...[queue, addresses, domain, events, fabric].map(object)];
+    for (const [index, step] of steps.entries()) {
+      if (await step.close()) continue;
+      for (const left of steps.slice(index)) left.abandon();
       return;
     }
+  }
+
+  async #closeMemory(boundMs: number): Promise<boolean> {
+    const failures: unknown[] = [];
+    const closing = Promise.all([this.#parts.regions.close(), this.#core.memory.close()]).then((lists) => {
+      failures.push(...lists.flat());
+    });
+    if (!(await within(closing, boundMs))) {
+      this.#warn(`unregistering memory did not end within ${String(boundMs)} ms; it is left to itself`);
+      return false;
+    }
+    if (failures.length === 0) return true;
+    this.#warn(`unregistering memory failed ${String(failures.length)} times: ${String(failures[0])}`);
+    return false;
   }
 
   async #closeOne(object: FabricObject, boundMs: number): Promise<boolean> {
@@ -97,7 +140,7 @@ export class Closing {
     const closing = object.close().catch((error: unknown) => {
       failure = error as Error;
     });
-    if (!(await within(closing, Math.max(boundMs, 100)))) {
+    if (!(await within(closing, boundMs))) {
       this.#warn(`fi_close of the ${name} did not return within ${String(boundMs)} ms; it is left to itself`);
       return false;
     }
@@ -105,7 +148,6 @@ export class Closing {
     // After a peer died some providers (tcp;ofi_rxm) keep references for ever and say busy.
     const busy = failure instanceof FabricError && failure.errno === FI_EBUSY;
     if (!busy) this.#warn(`closing the ${name} failed: ${String(failure)}`);
-    object.abandon();
     return false;
   }
 
@@ -113,15 +155,15 @@ export class Closing {
     process.emitWarning(message, { type: 'FabricWarning', code: 'FABRIC_CLOSE' });
   }
 
-  /** What was in flight is over: fi_close returned, or the memory is left behind with the provider. */
+  /** What was in flight is over: fi_close returned, or the memory is left with the provider until it does. */
   #releaseAll(): void {
     const { operations } = this.#core;
     const reason = closedError('the Endpoint');
     for (const operation of operations.inFlight()) {
       const { released, lease, send, receive } = operation;
-      const isReceive = operation.kind >= Kind.Receive;
+      const fills = fillsLease(operation.kind);
       operations.release(operation);
-      lease?.end(isReceive);
+      lease?.end(fills);
       send?.reject(reason);
       receive?.reject(reason);
       released?.();

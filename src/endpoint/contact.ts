@@ -1,6 +1,6 @@
 // A contact: what to hand to the other side, by any means. Printable text of provider family, address format and the
 // endpoint's address, such as 'fabric:net/FI_SOCKADDR_IN/AgCvYX8AAAEAAAAAAAAAAA'.
-import { FabricError, typeError } from '../fi/errors.js';
+import { type FabricError, addressError, typeError } from '../fi/errors.js';
 
 const SCHEME = 'fabric:';
 const SEPARATOR = '/';
@@ -17,17 +17,16 @@ export function formatContact({ family, format, address }: Contact): string {
 
 function contactError(text: string, reason: string): FabricError {
   const shown = text.length > 80 ? `${text.slice(0, 80)}…` : text;
-  return new FabricError(`the contact '${shown}' cannot be used: ${reason}`, 'ERR_FABRIC_ADDRESS');
+  return addressError(`the contact '${shown}' cannot be used: ${reason}`);
 }
 
 /** Reads a contact, or the bare address bytes of a C peer, for an endpoint of the given family and format. */
 export function parseContact(contact: unknown, own: Contact): Contact {
   if (contact instanceof Uint8Array) {
     if (contact.byteLength !== own.address.byteLength && own.format !== 'FI_ADDR_STR')
-      throw new FabricError(
+      throw addressError(
         `an address of ${String(contact.byteLength)} bytes cannot be used: ${own.family} has addresses of ` +
           `${String(own.address.byteLength)} bytes (${own.format})`,
-        'ERR_FABRIC_ADDRESS',
       );
     return { family: own.family, format: own.format, address: Uint8Array.from(contact) };
   }

@@ -3,6 +3,7 @@
 import { CompletionError, closedError } from '../fi/errors.js';
 import { FI_ECANCELED, FI_ETRUNC } from '../fi/errno.js';
 import type {
+  AccessWord,
   AddressVector,
   CompletionQueue,
   Completions,
@@ -13,7 +14,7 @@ import type {
   Fabric,
   Info,
 } from '../fi/index.js';
-import { Kind, type Operation, OperationTable, kindName } from './operation.js';
+import { Kind, type Operation, OperationTable, fillsLease, kindName } from './operation.js';
 import type { Peer } from './peer.js';
 import type { Provider } from './providers.js';
 import { SlabAllocator } from './slab.js';
@@ -40,13 +41,23 @@ export class Counters {
   bytesSent = 0;
   messagesReceived = 0;
   bytesReceived = 0;
+  writes = 0;
+  bytesWritten = 0;
+  reads = 0;
+  bytesRead = 0;
+  atomics = 0;
   bytesCopied = 0;
   timesWithoutRoom = 0;
   truncated = 0;
   errors = 0;
 
-  values(): Pick<EndpointStats, keyof Omit<Counters, 'values'>> {
-    return Object.assign({}, this as Omit<Counters, 'values'>);
+  /** Whether the provider took anything that went to a peer. */
+  get anythingSent(): boolean {
+    return this.messagesSent + this.writes + this.atomics !== 0;
+  }
+
+  values(): Pick<EndpointStats, keyof Omit<Counters, 'values' | 'anythingSent'>> {
+    return Object.assign({}, this as Omit<Counters, 'values' | 'anythingSent'>);
   }
 }
 
@@ -57,6 +68,12 @@ export interface Listener {
   receiveFailed(operation: Operation, error: unknown, cancelled: boolean): void;
   roomMayBeThere(): void;
   fault(error: Error): void;
+}
+
+/** What the endpoint itself does with memory that is registered for it. */
+function accessFor({ caps }: Info): readonly AccessWord[] {
+  const oneSided = caps.includes('FI_RMA') || caps.includes('FI_ATOMIC');
+  return oneSided ? ['send', 'recv', 'read', 'write'] : ['send', 'recv'];
 }
 
 export class Core {
@@ -76,6 +93,7 @@ export class Core {
   sendsWaiting = 0;
   /** Promises and iterators of the program's that wait for something. */
   #waiting = 0;
+  #deferred = 0;
 
   constructor(opened: Opened) {
     this.opened = opened;
@@ -84,7 +102,7 @@ export class Core {
     this.completions = opened.queue.completions;
     this.operations = new OperationTable(opened.queue.capacity);
     const mustRegister = opened.info.memoryMode.includes('FI_MR_LOCAL');
-    this.memory = new SlabAllocator(mustRegister ? opened.domain : undefined, () => {
+    this.memory = new SlabAllocator(mustRegister ? opened.domain : undefined, accessFor(opened.info), () => {
       this.listener.roomMayBeThere();
     });
   }
@@ -104,9 +122,10 @@ export class Core {
 
   /** Reads the queue and settles what has completed; how many operations. */
   poll(spin: boolean): number {
+    const settled = this.settleDeferred();
     const count = this.engine.poll(spin);
     if (count !== 0) this.#takeIn(count);
-    return count;
+    return settled + count;
   }
 
   /** Settles what a call that reads the queue by the way has found; how many operations. */
@@ -117,6 +136,29 @@ export class Core {
   }
 
   #takeIn(count: number): void {
+    this.#settleFirst(count);
+    this.listener.roomMayBeThere();
+  }
+
+  /**
+   * Leaves the first of the completions that were read last for later: a program that has its message should answer it
+   * before the sends are settled that came with it. They stay in the queue's ring, which the engine never forgets, until
+   * the next poll; whoever reads the queue settles them first.
+   */
+  defer(count: number): void {
+    this.#deferred = count;
+  }
+
+  /** Settles what was deferred; how many operations. */
+  settleDeferred(): number {
+    const count = this.#deferred;
+    if (count === 0) return 0;
+    this.#deferred = 0;
+    this.#takeIn(count);
+    return count;
+  }
+
+  #settleFirst(count: number): void {
     const { completions } = this;
     for (let index = 0; index < count; index++) {
       const operation = this.operations.at(completions.context(index));
@@ -125,7 +167,6 @@ export class Core {
       else if (operation.kind >= Kind.Receive) this.listener.receiveCompleted(operation, completions, index);
       else this.sendSettled(operation, undefined);
     }
-    this.listener.roomMayBeThere();
   }
 
   /** An injected message that failed, or an event of the endpoint's. */
@@ -146,6 +187,7 @@ export class Core {
       errno: this.completions.error(index),
       providerErrno: this.completions.providerError(index),
       providerMessage: this.queue.errorText(index),
+      provider: this.opened.provider.name,
       operation,
       peer,
       length,
@@ -160,7 +202,8 @@ export class Core {
       this.listener.receiveCompleted(operation, completions, index);
       return;
     }
-    const cancelled = errno === FI_ECANCELED;
+    // Only receives are ever cancelled from here; what else ends so has failed.
+    const cancelled = errno === FI_ECANCELED && operation.kind >= Kind.Receive;
     if (!cancelled) this.counters.errors += 1;
     const tag = operation.kind === Kind.ReceiveTagged ? completions.tag(index) : undefined;
     const error = this.errorAt(
@@ -176,16 +219,24 @@ export class Core {
 
   /** A send is done: gives back what it used, and tells who waits. */
   sendSettled(operation: Operation, error: Error | undefined): void {
-    const { send, released, chunk, lease, peer } = operation;
+    const { kind, send, bring, released, chunk, lease, peer } = operation;
     if (peer !== undefined && --peer.inFlight === 0 && peer.closed) peer.owner.idle(peer);
     this.operations.release(operation);
-    this.#releaseSend(chunk, lease, peer);
+    let failure = error;
+    if (bring !== undefined && chunk !== undefined && failure === undefined && send !== undefined) {
+      try {
+        bring(chunk);
+      } catch (lost) {
+        failure = lost as Error; // the program's buffer was transferred away meanwhile
+      }
+    }
+    this.#releaseSend(chunk, lease, peer, kind);
     released?.();
     if (send !== undefined) {
-      if (error === undefined) send.resolve();
-      else send.reject(error);
-    } else if (error !== undefined && released === undefined) {
-      this.listener.fault(error);
+      if (failure === undefined) send.resolve();
+      else send.reject(failure);
+    } else if (failure !== undefined && released === undefined) {
+      this.listener.fault(failure);
     }
   }
 
@@ -203,9 +254,14 @@ export class Core {
     return bytes === 0 || bytesInFlight + bytes <= MAX_BYTES_IN_FLIGHT - this.bytesInFlight;
   }
 
-  #releaseSend(chunk: Operation['chunk'], lease: Operation['lease'], peer: Peer | undefined): void {
+  #releaseSend(
+    chunk: Operation['chunk'],
+    lease: Operation['lease'],
+    peer: Peer | undefined,
+    kind: Kind,
+  ): void {
     if (lease !== undefined) {
-      lease.end(false);
+      lease.end(fillsLease(kind));
     } else if (chunk !== undefined) {
       // A chunk of several messages counts once, when the last of them is done.
       if (chunk.users === 1) {

@@ -35,6 +35,37 @@ export function checkDeadline(options: Deadline): void {
   if (signal?.aborted === true) throw withReleased(signal.reason, Promise.resolve());
 }
 
+/** Who waits for a signal: one listener serves them all, since Node warns of a leak where a signal has more than ten. */
+class SignalWatch {
+  static readonly #all = new WeakMap<AbortSignal, SignalWatch>();
+  readonly #signal: AbortSignal;
+  readonly #callbacks = new Set<() => void>();
+  readonly #tell = (): void => {
+    SignalWatch.#all.delete(this.#signal);
+    for (const callback of this.#callbacks) callback();
+  };
+
+  private constructor(signal: AbortSignal) {
+    this.#signal = signal;
+    signal.addEventListener('abort', this.#tell, { once: true });
+    SignalWatch.#all.set(signal, this);
+  }
+
+  static of(signal: AbortSignal): SignalWatch {
+    return SignalWatch.#all.get(signal) ?? new SignalWatch(signal);
+  }
+
+  add(callback: () => void): void {
+    this.#callbacks.add(callback);
+  }
+
+  remove(callback: () => void): void {
+    if (!this.#callbacks.delete(callback) || this.#callbacks.size !== 0) return;
+    SignalWatch.#all.delete(this.#signal);
+    this.#signal.removeEventListener('abort', this.#tell);
+  }
+}
+
 /**
  * Calls `expire` with the reason when the signal aborts or the time is over, unless the returned function was called
  * before. What it says must have been checked.
@@ -45,6 +76,7 @@ export function watchDeadline(
   expire: (reason: unknown) => void,
 ): () => void {
   const { signal, timeoutMs } = options;
+  const watch = signal === undefined ? undefined : SignalWatch.of(signal);
   let timer: NodeJS.Timeout | undefined;
   const onAbort = (): void => {
     stop();
@@ -52,9 +84,9 @@ export function watchDeadline(
   };
   const stop = (): void => {
     clearTimeout(timer);
-    signal?.removeEventListener('abort', onAbort);
+    watch?.remove(onAbort);
   };
-  signal?.addEventListener('abort', onAbort, { once: true });
+  watch?.add(onAbort);
   if (timeoutMs !== undefined) {
     timer = setTimeout(() => {
       stop();

@@ -1,17 +1,21 @@
 // The everyday endpoint: promises and iterators over libfabric's objects.
 import { EventEmitter } from 'node:events';
-import { checkUint64, typeError } from '../fi/errors.js';
-import { Engine, MemoryRegion, Memory, type Completions } from '../fi/index.js';
+import { Engine, type Completions, libraryVersion } from '../fi/index.js';
+import { Atomics } from './atomics.js';
 import { Closing } from './closing.js';
 import { type Contact, formatContact } from './contact.js';
 import { Core, MAX_BYTES_IN_FLIGHT, type Opened } from './core.js';
+import { FaultWarnings } from './fault-warnings.js';
+import { type EndpointMemory, Regions } from './memory.js';
 import { MessageIterator, checkMessagesOptions } from './messages.js';
 import { Kind, type Operation } from './operation.js';
+import { OneSided } from './one-sided.js';
 import type { Peer } from './peer.js';
 import { PeerTable } from './peers.js';
+import { immediateSizeOf } from './providers.js';
 import { Receiver } from './receiver.js';
 import { Sender } from './sender.js';
-import { Lease } from './slab.js';
+import type { Lease } from './slab.js';
 import type {
   EndpointStats,
   Limits,
@@ -21,22 +25,7 @@ import type {
   ReceiveOptions,
   Received,
   SendOptions,
-  TaggedOperations,
-  TaggedReceiveOptions,
 } from './types.js';
-
-/** Memory for messages that are to be sent and received without a copy. */
-export interface EndpointMemory {
-  /** Registered memory of so many bytes. */
-  alloc(bytes: number): Lease;
-  /**
-   * `fi_mr_reg(3)`: registers memory with the endpoint's domain.
-   *
-   * @param buffer - The whole of a Memory of `libfabric/fi` (its `bytes`): the program's own buffers may move.
-   * @param access - Default send and recv.
-   */
-  register(buffer: Uint8Array | Memory, access?: bigint): Promise<MemoryRegion>;
-}
 
 /** Events of an Endpoint, with what listeners get. */
 export interface EndpointEvents {
@@ -68,14 +57,19 @@ export class Endpoint extends EventEmitter<EndpointEvents> implements AsyncDispo
   readonly address: Uint8Array;
   /** What the provider allows. */
   readonly limits: Limits;
-  /** Memory for messages that are to be sent and received without a copy. */
+  /** Memory for messages without a copy, and memory that peers may read and write. */
   readonly memory: EndpointMemory;
   readonly #core: Core;
   /** @internal */
   protected readonly sender: Sender;
   /** @internal */
   protected readonly receiver: Receiver;
+  /** @internal */
+  protected readonly oneSided: OneSided;
+  /** @internal */
+  protected readonly atomics: Atomics;
   readonly #peers: PeerTable;
+  readonly #warnings = new FaultWarnings();
   readonly #closing: Closing;
 
   /** @internal open() is the way to get one. */
@@ -93,7 +87,7 @@ export class Endpoint extends EventEmitter<EndpointEvents> implements AsyncDispo
     this.limits = Object.freeze({
       maxMessageSize: info.maxMessageSize,
       injectSize: info.injectSize,
-      immediateSize: info.immediateSize,
+      immediateSize: immediateSizeOf(provider, info.immediateSize, libraryVersion().version),
       maxOperations: opened.queue.capacity / 2,
       maxBytesInFlight: MAX_BYTES_IN_FLIGHT,
     });
@@ -108,33 +102,19 @@ export class Endpoint extends EventEmitter<EndpointEvents> implements AsyncDispo
       size,
       ordered: options.ordered ?? true,
     });
-    this.memory = this.#memory();
-    this.#closing = new Closing(this.#core, this.sender, this.receiver, this.#peers, () =>
-      this.emit('close'),
-    );
-    this.#start(options);
-  }
-
-  #memory(): EndpointMemory {
-    const core = this.#core;
-    return Object.freeze({
-      alloc: (bytes: number): Lease => {
-        core.requireOpen();
-        return new Lease(core.memory, bytes);
-      },
-      register: async (buffer: Uint8Array | Memory, access?: bigint): Promise<MemoryRegion> => {
-        core.requireOpen();
-        const memory = buffer instanceof Memory ? buffer : Memory.of(buffer);
-        if (memory === undefined)
-          throw typeError(
-            'buffer',
-            buffer,
-            'a Memory or its bytes',
-            'Allocate it with Memory.allocate() of libfabric/fi',
-          );
-        return MemoryRegion.register(core.opened.domain, memory, access === undefined ? {} : { access });
-      },
+    this.oneSided = new OneSided(this.#core, this.#peers, this.limits, this.sender.queue);
+    this.atomics = new Atomics(this.oneSided);
+    const regions = new Regions(this.#core);
+    this.memory = regions.forPrograms;
+    this.#closing = new Closing({
+      core: this.#core,
+      sender: this.sender,
+      receiver: this.receiver,
+      peers: this.#peers,
+      regions,
+      onClosed: () => this.emit('close'),
     });
+    this.#start(options);
   }
 
   #start(options: OpenOptions): void {
@@ -174,11 +154,7 @@ export class Endpoint extends EventEmitter<EndpointEvents> implements AsyncDispo
   #fault(error: Error): void {
     queueMicrotask(() => {
       if (this.listenerCount('error') > 0) this.emit('error', error);
-      else
-        process.emitWarning(`${error.name}: ${error.message}`, {
-          type: 'FabricWarning',
-          code: 'FABRIC_FAULT',
-        });
+      else this.#warnings.say(`${error.name}: ${error.message}`);
     });
   }
 
@@ -321,45 +297,5 @@ export class Endpoint extends EventEmitter<EndpointEvents> implements AsyncDispo
   /** close(), for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-}
-
-/** An endpoint opened with 'tagged'. */
-export class TaggedEndpoint extends Endpoint implements TaggedOperations {
-  /**
-   * `fi_tsend(3)`: as send(), with a tag of up to 64 bits, which is matched by recvTagged() alone.
-   *
-   * @param tag - A whole number up to 2^53, or a bigint below 2^64.
-   */
-  sendTagged(
-    peer: Peer,
-    tag: number | bigint,
-    data: Uint8Array | Lease,
-    options?: SendOptions,
-  ): Promise<void> {
-    try {
-      return this.sender.send(Kind.SendTagged, peer, checkUint64('tag', tag), data, options);
-    } catch (error) {
-      return Promise.reject(error);
-    }
-  }
-
-  /**
-   * `fi_trecv(3)`: as recv(), for the next tagged message whose tag equals `tag` in all bits that `ignore` has not set.
-   *
-   * @param options - `ignore`: default 0: the whole tag must match.
-   */
-  recvTagged(
-    tag: number | bigint,
-    into: Uint8Array | Lease | number,
-    options?: TaggedReceiveOptions,
-  ): Promise<Received> {
-    try {
-      const bits = checkUint64('tag', tag);
-      const ignore = checkUint64('options.ignore', options?.ignore ?? 0n);
-      return this.receiver.recv(Kind.ReceiveTagged, into, bits, ignore, options);
-    } catch (error) {
-      return Promise.reject(error);
-    }
   }
 }

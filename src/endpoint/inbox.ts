@@ -1,41 +1,13 @@
 // The pool of posted buffers behind messages(), and the messages that have arrived and wait for somebody to take them.
 // At most `buffers` buffers exist, posted or holding a message, so that a slow consumer holds back its peers instead of
 // growing the heap.
+import { Endpoint as FiEndpoint } from '../fi/index.js';
 import { ArrivalOrder } from './arrival-order.js';
 import type { Core } from './core.js';
+import type { ArrivedMessage, Held } from './held.js';
 import { Kind, type Operation } from './operation.js';
 import type { Peer } from './peer.js';
-import { type Chunk, type Lease, isLarge } from './slab.js';
-import type { Message } from './types.js';
-
-/** A message as it is handed to the program. */
-export class ArrivedMessage implements Message {
-  length: number;
-  data: Uint8Array;
-  declare from?: Peer;
-  declare tag?: bigint;
-  declare immediate?: bigint;
-  declare truncated?: true;
-
-  constructor(length: number, data: Uint8Array) {
-    this.length = length;
-    this.data = data;
-  }
-
-  /** Nothing to do for a message that owns its data; borrowed ones override it. */
-  [Symbol.dispose](): void {
-    // owned by the garbage collector
-  }
-}
-
-/** A message that still lies in its receive buffer. */
-export interface Held {
-  message: ArrivedMessage;
-  chunk: Chunk;
-  lease: Lease | undefined;
-  /** Whether the buffer is one of the pool's. */
-  pooled: boolean;
-}
+import { type Chunk, copyInto, isLarge } from './slab.js';
 
 /** Somebody who wants the next message, or the next one of a peer. */
 interface Taker {
@@ -58,8 +30,9 @@ export class Inbox {
   readonly #size: number;
   readonly #onIdle: () => void;
   readonly #free: Chunk[] = [];
-  /** Messages that may be taken, in order. */
-  readonly #held: Held[] = [];
+  /** Messages that may be taken, in order, from `#first` on. */
+  readonly #held: (Held | undefined)[] = [];
+  #first = 0;
   /** Where messages may overtake each other on their way and must not. */
   readonly #order: ArrivalOrder | undefined;
   #takers: Taker[] = [];
@@ -91,7 +64,7 @@ export class Inbox {
 
   /** Buffers with a message in them. */
   get #filled(): number {
-    return this.#held.length + (this.#order?.waiting ?? 0);
+    return this.#held.length - this.#first + (this.#order === undefined ? 0 : this.#order.waiting);
   }
 
   /** An iterator opens: messages land in the pool from now on. */
@@ -118,44 +91,60 @@ export class Inbox {
     }
   }
 
-  /** Posts every free buffer. */
+  /** Posts every free buffer, in one crossing. */
   refill(): void {
     if (this.#wanted === 0 || this.#ended || this.#core.state !== 'open') return;
-    while (this.#posted + this.#filled < this.#buffers) {
-      let chunk = this.#free.pop();
-      if (chunk === undefined) {
-        if (this.#made >= this.#buffers) return;
-        chunk = this.#core.memory.takeReceive(this.#size);
-        this.#made += 1;
-      }
-      if (!this.#post(chunk)) {
-        this.#free.push(chunk);
-        return;
-      }
+    const room = this.#buffers - this.#posted - this.#filled;
+    if (room <= 0) return;
+    const operations = this.#prepare(Math.min(room, FiEndpoint.batchLimit));
+    if (operations.length === 0) return;
+    let taken = 0;
+    try {
+      taken = this.#core.endpoint.recvBatch(operations.length);
+    } catch (error) {
+      this.#core.listener.fault(error as Error);
+    }
+    this.#posted += taken;
+    if (taken === operations.length) return;
+    this.#order?.refused(operations.length - taken);
+    for (const operation of operations.slice(taken)) {
+      if (operation.chunk !== undefined) this.#free.push(operation.chunk);
+      this.#core.operations.release(operation);
     }
   }
 
-  #post(chunk: Chunk): boolean {
-    const core = this.#core;
-    if (chunk.slab.failure !== undefined || !chunk.slab.ready) return false;
-    const operation = core.operations.takeReceive();
-    if (operation === undefined) return false;
-    let posted = false;
-    try {
-      posted = core.endpoint.recv(chunk.memory, chunk.offset, chunk.room || this.#size, operation.context);
-    } catch (error) {
-      core.listener.fault(error as Error);
+  /** Writes up to `count` receives into the batch. */
+  #prepare(count: number): Operation[] {
+    const { batch } = FiEndpoint;
+    const operations: Operation[] = [];
+    while (operations.length < count) {
+      const chunk = this.#takeBuffer();
+      if (chunk === undefined) break;
+      const usable = chunk.slab.failure === undefined && chunk.slab.ready;
+      const operation = usable ? this.#core.operations.takeReceive() : undefined;
+      if (operation === undefined) {
+        this.#free.push(chunk);
+        break;
+      }
+      operation.kind = Kind.Pool;
+      operation.chunk = chunk;
+      operation.length = this.#size;
+      if (this.#order !== undefined) operation.place = this.#order.posted();
+      const at = operations.length * 4;
+      batch[at] = operation.context;
+      batch[at + 1] = chunk.memory.id;
+      batch[at + 2] = chunk.offset;
+      batch[at + 3] = chunk.room === 0 ? this.#size : chunk.room;
+      operations.push(operation);
     }
-    if (!posted) {
-      core.operations.release(operation);
-      return false;
-    }
-    operation.kind = Kind.Pool;
-    operation.chunk = chunk;
-    operation.length = this.#size;
-    this.#posted += 1;
-    this.#order?.posted(chunk);
-    return true;
+    return operations;
+  }
+
+  #takeBuffer(): Chunk | undefined {
+    const chunk = this.#free.pop();
+    if (chunk !== undefined || this.#made >= this.#buffers) return chunk;
+    this.#made += 1;
+    return this.#core.memory.takeReceive(this.#size);
   }
 
   /** Without iterators the pool's memory goes back. */
@@ -173,21 +162,24 @@ export class Inbox {
   }
 
   /** A buffer of the pool, or one whose receive was given up, has its message. */
-  arrived(operation: Operation, message: ArrivedMessage): void {
-    const { chunk, lease, released } = operation;
-    const pooled = operation.kind === Kind.Pool;
-    if (pooled) this.#posted -= 1;
-    this.#core.operations.release(operation);
-    if (chunk === undefined) return;
-    // A lease goes back to its owner: its message moves out.
-    if (lease !== undefined) message.data = message.data.slice();
-    const held = { message, chunk, lease, pooled };
-    const waits = pooled && this.#order?.arrived(chunk, held) === true;
+  arrived(operation: Operation, held: Held): void {
+    const { lease, released, place } = operation;
+    const waits = held.pooled && this.#order?.arrived(place, held) === true;
+    if (held.pooled) {
+      this.#posted -= 1;
+      this.#core.operations.releasePlain(operation);
+    } else {
+      this.#core.operations.release(operation);
+    }
     if (!waits) this.#held.push(held);
-    if (lease !== undefined) lease.end(true);
+    if (lease !== undefined) {
+      // It goes back to its owner: its message moves out.
+      held.moved = held.bytes.slice();
+      lease.end(true);
+    }
     released?.();
-    if (waits) this.#takeInOrder();
-    else this.#match();
+    if (this.#order !== undefined && this.#order.waiting !== 0) this.#takeInOrder();
+    else if (this.#takers.length !== 0) this.#match();
   }
 
   /** Messages that no longer wait for one before them. */
@@ -203,7 +195,7 @@ export class Inbox {
     this.#core.operations.release(operation);
     if (chunk !== undefined) {
       this.#free.push(chunk);
-      this.#order?.gone(chunk);
+      this.#order?.gone(operation.place);
     }
     if (!cancelled) this.#core.listener.fault(error as Error);
     this.#takeInOrder();
@@ -218,10 +210,12 @@ export class Inbox {
 
   // Messages in the order of their arrival, each to the first who wants it.
   #match(): void {
+    this.#held.splice(0, this.#first);
+    this.#first = 0;
     for (let index = 0; index < this.#held.length && this.#takers.length !== 0;) {
       const held = this.#held[index];
-      const taker = this.#takers.find(({ from }) => from === undefined || from === held.message.from);
-      if (taker === undefined) {
+      const taker = this.#takers.find(({ from }) => from === undefined || from === held?.from);
+      if (taker === undefined || held === undefined) {
         index += 1;
         continue;
       }
@@ -233,14 +227,19 @@ export class Inbox {
 
   /** The next message that nobody who waits wants. */
   take(): Held | undefined {
-    return this.#held.shift();
+    if (this.#first === this.#held.length) return undefined;
+    const held = this.#held[this.#first];
+    this.#held[this.#first++] = undefined;
+    if (this.#first === this.#held.length) this.#first = this.#held.length = 0;
+    return held;
   }
 
   /** The message with data of its own; its buffer goes back. */
   own(held: Held): ArrivedMessage {
-    const { message, chunk, pooled, lease } = held;
-    if (lease !== undefined) return message;
-    if (isLarge(chunk, message.data.length)) {
+    const { chunk, kept, pooled, moved } = held;
+    if (moved !== undefined) return held.message(moved);
+    if (isLarge(chunk, kept)) {
+      const message = held.message(held.bytes);
       this.#core.memory.handOver(chunk);
       if (pooled) {
         this.#made -= 1;
@@ -249,23 +248,24 @@ export class Inbox {
       }
       return message;
     }
-    message.data = message.data.slice();
-    this.#core.counters.bytesCopied += message.data.byteLength;
+    const data = new Uint8Array(kept);
+    copyInto(data, held.bytes);
+    this.#core.counters.bytesCopied += kept;
     this.giveBack(held);
-    return message;
+    return held.message(data);
   }
 
   /** Nobody needs the buffer of a message any more. */
   giveBack(held: Held): void {
-    if (held.lease !== undefined) return;
+    if (held.moved !== undefined) return;
     if (!held.pooled) {
       this.#core.memory.release(held.chunk);
-    } else if (this.#wanted !== 0 && this.#post(held.chunk)) {
       return;
-    } else {
-      this.#free.push(held.chunk);
     }
-    this.#shrink();
+    this.#free.push(held.chunk);
+    if (this.#wanted === 0) this.#shrink();
+    // Several at a time: the others wait for the next poll, and most of the buffers are posted meanwhile.
+    else if (this.#free.length * 4 >= this.#buffers) this.refill();
   }
 
   /** At close: iterators end. */
@@ -281,6 +281,7 @@ export class Inbox {
 
   /** Whoever takes messages turns to the core for progress. */
   poll(): number {
+    if (this.#free.length !== 0) this.refill();
     return this.#core.poll(true);
   }
 

@@ -1,6 +1,7 @@
 // messages(): the asynchronous iterator over what arrives.
 import { checkInteger, typeError } from '../fi/errors.js';
-import { ArrivedMessage, type Held, type Inbox } from './inbox.js';
+import { ArrivedMessage, type Held } from './held.js';
+import type { Inbox } from './inbox.js';
 import { nextTurn, spendTurn } from './turn.js';
 import type { Message, MessagesOptions } from './types.js';
 
@@ -12,14 +13,10 @@ class BorrowedMessage extends ArrivedMessage {
   #held: Held | undefined;
 
   constructor(inbox: Inbox, held: Held) {
-    super(held.message.length, held.message.data);
+    super(held.length, held.bytes);
     this.#inbox = inbox;
     this.#held = held;
-    const { from, tag, immediate, truncated } = held.message;
-    if (from !== undefined) this.from = from;
-    if (tag !== undefined) this.tag = tag;
-    if (immediate !== undefined) this.immediate = immediate;
-    if (truncated !== undefined) this.truncated = truncated;
+    held.describe(this);
   }
 
   override [Symbol.dispose](): void {

@@ -13,13 +13,14 @@ import {
   SharedMemoryName,
   getInfo,
 } from '../fi/index.js';
-import { FI_ENOSYS } from '../fi/errno.js';
+import { FI_ENOSPC, FI_ENOSYS } from '../fi/errno.js';
 import { FabricError, checkInteger, deadlineError, rangeError, typeError } from '../fi/errors.js';
 import type { Opened } from './core.js';
-import { Endpoint, TaggedEndpoint } from './endpoint.js';
+import type { Endpoint } from './endpoint.js';
+import { endpointClass } from './features.js';
 import type { Provider } from './providers.js';
-import { type Candidate, candidates, describeCandidate, noProvider, requireFeatures } from './selection.js';
-import type { CandidateExplanation, Feature, OpenOptions, Operations } from './types.js';
+import { type Candidate, candidates, noProvider, sharedMemoryFull } from './selection.js';
+import type { Feature, OpenOptions, Operations } from './types.js';
 
 const QUEUE_CAPACITY = 2048;
 const DEFAULT_OPEN_MS = 30_000;
@@ -61,7 +62,7 @@ function checkOptions(options: OpenOptions): void {
 }
 
 /** A queue with the best wait object that the provider grants; -FI_ENOSYS means: not this one. */
-async function openQueue(domain: Domain, provider: Provider): Promise<CompletionQueue> {
+export async function openQueue(domain: Domain, provider: Provider): Promise<CompletionQueue> {
   const formats = ['FI_CQ_FORMAT_TAGGED', 'FI_CQ_FORMAT_DATA'] as const;
   let last: unknown;
   for (const format of formats) {
@@ -96,7 +97,9 @@ async function named(info: Info, name: SharedMemoryName | undefined): Promise<In
     },
     { node: name.name, flags: FI_SOURCE },
   );
-  return found ?? info;
+  // Listed a moment ago: others have taken the room since. Under a name of its own the endpoint's file would stay.
+  if (found === undefined) throw sharedMemoryFull('fi_getinfo');
+  return found;
 }
 
 /** Opens and binds libfabric's objects. What was opened is closed again where a step fails or time is over. */
@@ -108,8 +111,9 @@ async function openObjects(provider: Provider, listed: Info, checkpoint: () => v
     checkpoint();
     return object;
   };
-  const name = provider.sharedMemoryFiles ? SharedMemoryName.claim() : undefined;
+  let name: SharedMemoryName | undefined;
   try {
+    name = provider.sharedMemoryFiles ? SharedMemoryName.claim() : undefined;
     const info = await named(listed, name);
     const fabric = await step(Fabric.open(info));
     const domain = await step(Domain.open(fabric, info));
@@ -121,13 +125,15 @@ async function openObjects(provider: Provider, listed: Info, checkpoint: () => v
     endpoint.bind(events);
     endpoint.bind(queue);
     endpoint.bind(addresses);
-    await endpoint.enable();
     name?.giveTo(endpoint);
+    await endpoint.enable();
     checkpoint();
     return { provider, info, fabric, domain, queue, addresses, events, endpoint };
   } catch (error) {
     name?.release();
     await closeInReverse(opened);
+    if (provider.sharedMemoryFiles && error instanceof FabricError && error.errno === FI_ENOSPC)
+      throw sharedMemoryFull(error.call);
     throw error;
   }
 }
@@ -136,22 +142,21 @@ async function closeInReverse(objects: readonly FabricObject[]): Promise<void> {
   for (const object of [...objects].reverse()) await object.close().catch(() => undefined);
 }
 
-function explainChoice(candidate: Candidate, refused: readonly CandidateExplanation[]): string {
+function explainChoice(candidate: Candidate, refused: readonly Candidate[]): string {
   const why = `${candidate.provider.name}: ${candidate.provider.note}`;
   if (refused.length === 0) return `${why}; the first choice`;
-  return `${why}; before it ${refused.map((entry) => `${entry.provider} was refused: ${entry.reason}`).join('; ')}`;
+  return `${why}; before it ${refused.map(({ provider, reason }) => `${provider.name} was refused: ${reason}`).join('; ')}`;
 }
 
 async function openFirst(options: OpenOptions, checkpoint: () => void): Promise<Endpoint> {
-  const refused: CandidateExplanation[] = [];
+  const refused: Candidate[] = [];
   for await (const candidate of candidates(options)) {
     checkpoint();
     if (candidate.info !== undefined) {
       try {
         const opened = await openObjects(candidate.provider, candidate.info, checkpoint);
         const why = explainChoice(candidate, refused);
-        const tagged = options.features?.includes('tagged') ?? false;
-        return tagged ? new TaggedEndpoint(opened, options, why) : new Endpoint(opened, options, why);
+        return new (endpointClass(options.features ?? []))(opened, options, why);
       } catch (error) {
         checkpoint();
         // Listed by fi_getinfo, and yet it does not open: the next one may.
@@ -160,9 +165,9 @@ async function openFirst(options: OpenOptions, checkpoint: () => void): Promise<
         candidate.reason = error.message;
       }
     }
-    refused.push(describeCandidate(candidate, 'refused'));
+    refused.push(candidate);
   }
-  throw noProvider(refused);
+  throw await noProvider(refused);
 }
 
 /**
@@ -181,7 +186,6 @@ export async function open<const F extends readonly Feature[] = []>(
   options: OpenOptions<F> = {},
 ): Promise<Endpoint & Operations<F>> {
   checkOptions(options);
-  requireFeatures(options);
   const { signal } = options;
   signal?.throwIfAborted();
   const boundMs = options.timeoutMs ?? DEFAULT_OPEN_MS;

@@ -7,6 +7,11 @@ export enum Kind {
   Free,
   Send,
   SendTagged,
+  Write,
+  Read,
+  Atomic,
+  FetchAtomic,
+  CompareAtomic,
   /** A receive of the program's. */
   Receive,
   ReceiveTagged,
@@ -14,10 +19,19 @@ export enum Kind {
   Pool,
 }
 
-const names = ['none', 'send', 'sendTagged', 'recv', 'recvTagged', 'recv'] as const;
+const names = [
+  ...['none', 'send', 'sendTagged'],
+  ...['write', 'read', 'atomic', 'fetchAtomic', 'compareAtomic'],
+  ...['recv', 'recvTagged', 'recv'],
+];
 
 export function kindName(kind: Kind): string {
   return names[kind];
+}
+
+/** Whether the provider writes into a Lease that the operation was given: it has the Lease for itself. */
+export function fillsLease(kind: Kind): boolean {
+  return kind >= Kind.Receive || kind === Kind.Read;
 }
 
 /** Who waits for an operation. Settled once. */
@@ -54,6 +68,8 @@ export class Operation {
   buffer: Uint8Array | undefined;
   /** Whom to tell; undefined where nobody waits (a copied message that is on its way). */
   send: Waiter<void> | undefined;
+  /** Of an operation that brings something: takes it out of the chunk, before whoever waits is told. */
+  bring: ((chunk: Chunk) => void) | undefined;
   receive: Waiter<Received> | undefined;
   /** The outcome, where it came before anybody waited for it. */
   result: Received | undefined;
@@ -65,6 +81,8 @@ export class Operation {
   /** The program gave up this receive: what it brings goes to somebody else. */
   orphan = false;
   done = false;
+  /** Of a buffer of the pool: which message it gets (ArrivalOrder). */
+  place = 0;
 
   constructor(context: number) {
     this.context = context;
@@ -77,6 +95,7 @@ export class Operation {
     this.peer = undefined;
     this.buffer = undefined;
     this.send = undefined;
+    this.bring = undefined;
     this.receive = undefined;
     this.result = undefined;
     this.failure = undefined;

@@ -2,6 +2,7 @@
 import { FabricError, statusError } from '../fi/errors.js';
 import { type Contact, formatContact, parseContact } from './contact.js';
 import type { Core } from './core.js';
+import { meet, moveIn } from './neighbours.js';
 import { Peer, type PeerOwner } from './peer.js';
 
 export class PeerTable implements PeerOwner {
@@ -16,6 +17,7 @@ export class PeerTable implements PeerOwner {
     this.#core = core;
     this.#own = own;
     this.#onClose = onClose;
+    if (core.opened.provider.sharedMemoryFiles) moveIn(core.endpoint, formatContact(own));
   }
 
   get size(): number {
@@ -43,7 +45,7 @@ export class PeerTable implements PeerOwner {
       if (left === undefined) unknown.set(text, parsed[index].address);
       else this.#add(text, left).uses = 0;
     });
-    const inserted = await this.#insert([...unknown.values()]);
+    const inserted = await this.#core.opened.addresses.insertMany([...unknown.values()]);
     [...unknown.keys()].forEach((text, index) => {
       const address = inserted[index];
       if (address < 0) throw statusError(address, 'fi_av_insert', text);
@@ -59,15 +61,9 @@ export class PeerTable implements PeerOwner {
     });
   }
 
-  // Addresses of text differ in length (shm); all others are of one.
-  async #insert(addresses: readonly Uint8Array[]): Promise<number[]> {
-    const lengths = new Set(addresses.map((address) => address.byteLength));
-    if (lengths.size <= 1) return this.#core.opened.addresses.insertMany(addresses);
-    return addresses.map((address) => this.#core.opened.addresses.insert(address));
-  }
-
   #add(text: string, address: number): Peer {
     this.#left.delete(text);
+    if (this.#core.opened.provider.sharedMemoryFiles) meet(this.#core.endpoint, text);
     const peer = new Peer(this, text, address);
     this.#byContact.set(text, peer);
     this.#core.peersByAddress[address] = peer;

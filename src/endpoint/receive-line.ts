@@ -3,7 +3,8 @@
 import { checkBytes, closedError } from '../fi/errors.js';
 import type { Core } from './core.js';
 import { hasDeadline, watchDeadline, withReleased } from './deadline.js';
-import type { Held, Inbox } from './inbox.js';
+import type { Held } from './held.js';
+import type { Inbox } from './inbox.js';
 import { Kind, type Operation, type Waiter, kindName, settling } from './operation.js';
 import type { Peer } from './peer.js';
 import type { Lease } from './slab.js';
@@ -108,15 +109,14 @@ export class ReceiveLine {
 
   #deliver(entry: Entry, held: Held): Received {
     const { buffer, lease, length } = entry;
-    const { message } = held;
     const target = buffer ?? lease?.data;
-    if (target === undefined && message.data.length <= length) return this.#inbox.own(held);
+    if (target === undefined && held.kept <= length) return this.#inbox.own(held);
     if (buffer !== undefined) checkBytes('into', buffer);
     if (lease?.disposed === true) throw closedError('the Lease');
-    const fitting = Math.min(length, message.data.length);
-    target?.set(message.data.subarray(0, fitting));
-    message.data = target?.subarray(0, fitting) ?? message.data.slice(0, fitting);
-    if (message.length > fitting) message.truncated = true;
+    const fitting = Math.min(length, held.kept);
+    const bytes = held.bytes.subarray(0, fitting);
+    target?.set(bytes);
+    const message = held.message(target?.subarray(0, fitting) ?? bytes.slice());
     this.#inbox.giveBack(held);
     this.#core.counters.bytesCopied += fitting;
     return message;

@@ -1,12 +1,14 @@
 // Receives. Without an open iterator every recv() posts a buffer of its own and the provider serves them in order. While
 // messages() is open, messages land in its pool of buffers, and whoever asked first gets the first that fits.
-import { checkBytes, checkInteger, closedError, typeError, unsupportedError } from '../fi/errors.js';
+import { checkBytes, closedError, typeError, unsupportedError } from '../fi/errors.js';
 import { FI_ETRUNC } from '../fi/errno.js';
 import type { Completions } from '../fi/index.js';
+import { checkInto } from './arguments.js';
 import type { Core } from './core.js';
 import { checkDeadline, hasDeadline, watchDeadline, withReleased } from './deadline.js';
 import { Discarder } from './discarder.js';
-import { ArrivedMessage, Inbox, type PoolOptions } from './inbox.js';
+import { ArrivedMessage, Held } from './held.js';
+import { Inbox, type PoolOptions } from './inbox.js';
 import { Kind, type Operation, type Waiter, settling } from './operation.js';
 import { Peer } from './peer.js';
 import { ReceiveLine, type WantedReceive } from './receive-line.js';
@@ -28,12 +30,14 @@ export class Receiver {
   #trying = false;
   /** The longest buffer of a plain receive; -1: none are, where memory must be registered. */
   readonly #plainBytes: number;
+  readonly #namesSender: boolean;
   #discarder: Discarder | undefined;
 
   constructor(core: Core, owner: object, limits: Limits, pool: PoolOptions) {
     this.#core = core;
     this.#owner = owner;
     this.#limits = limits;
+    this.#namesSender = core.opened.provider.namesSender;
     this.#plainBytes = core.memory.overflows ? SMALLEST_RECEIVE : -1;
     this.inbox = new Inbox(core, pool, () => {
       this.line.serve();
@@ -46,20 +50,7 @@ export class Receiver {
 
   // ---- recv()
 
-  /** Checks where a message is to go; its length in bytes. */
-  #checkInto(into: unknown): number {
-    if (into instanceof Uint8Array) return checkBytes('into', into).length;
-    if (into instanceof Lease) {
-      if (!into.isOf(this.#core.memory))
-        throw into.disposed ? closedError('the Lease') : typeError('into', into, 'a Lease of this endpoint');
-      return into.length;
-    }
-    if (typeof into !== 'number')
-      throw typeError('into', into, 'a Uint8Array, a Lease, or a number of bytes');
-    return checkInteger('into', into, 0, this.#limits.maxMessageSize);
-  }
-
-  #checkFrom(from: Peer | undefined): void {
+  #checkFrom(kind: Kind.Receive | Kind.ReceiveTagged, from: Peer | undefined): void {
     if (from === undefined) return;
     if (!(from instanceof Peer)) throw typeError('options.from', from, 'a Peer');
     if (from.owner !== this.#owner)
@@ -73,8 +64,10 @@ export class Receiver {
     const { info, provider } = this.#core.opened;
     // A provider that mistakes strangers for somebody else would hand over their messages too.
     if (!info.caps.includes('FI_DIRECTED_RECV') || !provider.namesSender)
+      throw unsupportedError(`${provider.name} cannot receive from one peer only (FI_DIRECTED_RECV)`);
+    if (kind === Kind.Receive && !provider.directsMessages)
       throw unsupportedError(
-        `${this.#core.opened.provider.name} cannot receive from one peer only (FI_DIRECTED_RECV)`,
+        `${provider.name} can receive from one peer only with tags (FI_DIRECTED_RECV): use recvTagged()`,
       );
   }
 
@@ -97,12 +90,12 @@ export class Receiver {
         this.#isDirect()
       )
         return this.#recvInto(checkBytes('into', into));
-      const length = this.#checkInto(into);
+      const length = checkInto(into, core.memory, this.#limits);
       const buffer = into instanceof Uint8Array ? into : undefined;
       const lease = into instanceof Lease ? into : undefined;
       const from = options?.from;
       if (options !== undefined) {
-        this.#checkFrom(from);
+        this.#checkFrom(kind, from);
         checkDeadline(options);
       }
       const wanted = { kind, buffer, lease, length, from, tag, ignore };
@@ -129,6 +122,7 @@ export class Receiver {
     const core = this.#core;
     const { completions, operations, endpoint, engine } = core;
     const { length } = buffer;
+    core.settleDeferred();
     const operation = operations.takeReceive();
     if (operation === undefined) return this.line.wait(anyMessage(buffer), undefined);
     const chunk = operation.home ?? (operation.home = core.memory.takeReceive(SMALLEST_RECEIVE));
@@ -146,13 +140,20 @@ export class Receiver {
       if (!posted) operations.release(operation);
     }
     if (!posted) return this.line.wait(anyMessage(buffer), undefined);
-    const arrived = completions.lengthOfOnly(operation.context);
+    const arrived = completions.lengthOfNewest(operation.context);
     if (arrived < 0 || arrived > length) return this.#await(operation, undefined);
+    // Before it come, where the provider reports them, the sends that it is the answer to.
+    const earlier = completions.count - 1;
+    if (earlier !== 0) core.defer(earlier);
     const data = arrived === length ? buffer : buffer.subarray(0, arrived);
     copyInto(data, chunk.first(arrived));
     operations.releasePlain(operation);
-    const message = new ArrivedMessage(arrived, data);
-    this.#describe(message, completions, 0);
+    const source = completions.sourceOfNewest();
+    const from = source >= 0 && this.#namesSender ? core.peersByAddress[source] : undefined;
+    // Of literals V8 knows that they are no promises.
+    const message: Received =
+      from === undefined ? { length: arrived, data } : { length: arrived, data, from };
+    if (completions.newestHasImmediate()) message.immediate = completions.immediate(earlier);
     const { counters } = core;
     counters.messagesReceived += 1;
     counters.bytesReceived += arrived;
@@ -199,6 +200,7 @@ export class Receiver {
   #give(wanted: WantedReceive, context: number, chunk: Chunk, look: boolean): boolean {
     const { endpoint, engine } = this.#core;
     const { memory, offset } = chunk;
+    if (look) this.#core.settleDeferred();
     const room = chunk.room === 0 ? wanted.length : chunk.room;
     const address = wanted.from === undefined ? -1 : wanted.from.address;
     if (wanted.kind === Kind.ReceiveTagged)
@@ -253,21 +255,28 @@ export class Receiver {
     const { counters } = this.#core;
     const arrived = completions.length(index);
     if (this.#plain(operation, completions, index, arrived)) return;
-    const data = this.#bytes(operation, Math.min(arrived, operation.length));
-    const message = new ArrivedMessage(data.byteLength, data);
+    const kept = Math.min(arrived, operation.length);
     const { chunk } = operation;
+    let length = kept;
     if (completions.error(index) === FI_ETRUNC || arrived > operation.length) {
       counters.truncated += 1;
-      message.truncated = true;
-      message.length = Math.max(arrived, data.byteLength + completions.overflow(index));
+      length = Math.max(arrived, kept + completions.overflow(index));
       if (chunk !== undefined && arrived > chunk.bytes.byteLength) chunk.memory.trim();
     }
-    this.#describe(message, completions, index);
-    if (operation.kind === Kind.ReceiveTagged) message.tag = completions.tag(index);
     counters.messagesReceived += 1;
-    counters.bytesReceived += data.byteLength;
-    if (operation.kind === Kind.Pool || operation.orphan) this.inbox.arrived(operation, message);
-    else this.#finish(operation, message);
+    counters.bytesReceived += kept;
+    if ((operation.kind === Kind.Pool || operation.orphan) && chunk !== undefined) {
+      const held = new Held(chunk, length, kept, operation.kind === Kind.Pool);
+      this.#describe(held, completions, index);
+      if (operation.kind === Kind.ReceiveTagged) held.tag = completions.tag(index);
+      this.inbox.arrived(operation, held);
+      return;
+    }
+    const message = new ArrivedMessage(length, this.#bytes(operation, kept));
+    this.#describe(message, completions, index);
+    if (length > kept) message.truncated = true;
+    if (operation.kind === Kind.ReceiveTagged) message.tag = completions.tag(index);
+    this.#finish(operation, message);
   }
 
   /** The common case, with nothing made that need not be: a whole message for the buffer of a recv(). */
@@ -298,10 +307,9 @@ export class Receiver {
   }
 
   /** Who sent it, and what came with it. */
-  #describe(message: ArrivedMessage, completions: Completions, index: number): void {
-    const { peersByAddress, opened } = this.#core;
+  #describe(message: ArrivedMessage | Held, completions: Completions, index: number): void {
     const source = completions.source(index);
-    const from = source >= 0 && opened.provider.namesSender ? peersByAddress[source] : undefined;
+    const from = source >= 0 && this.#namesSender ? this.#core.peersByAddress[source] : undefined;
     if (from !== undefined) message.from = from;
     if (completions.hasImmediate(index)) message.immediate = completions.immediate(index);
   }

@@ -1,10 +1,13 @@
 // Which provider an endpoint gets, and why: asks fi_getinfo for each candidate with all that the program needs, and,
 // where one is refused, again with one hint relaxed at a time to find the one that refused it.
 import {
+  FI_ATOMIC,
   FI_CONTEXT,
   FI_CONTEXT2,
   FI_DIRECTED_RECV,
   FI_MSG,
+  FI_REMOTE_COMM,
+  FI_RMA,
   FI_SOURCE,
   FI_TAGGED,
   type Hints,
@@ -13,12 +16,12 @@ import {
   isAvailable,
   libraryVersion,
 } from '../fi/index.js';
-import { FabricError, rangeError, typeError, unsupportedError } from '../fi/errors.js';
+import { FabricError, rangeError, typeError } from '../fi/errors.js';
 import { statfsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { FI_ENODATA } from '../fi/errno.js';
+import { FI_ENODATA, FI_ENOSPC } from '../fi/errno.js';
 import { defaultAddress, isForeignAddress, listInterfaces } from './interfaces.js';
-import { DEFAULT_PROVIDERS, type Provider, candidatesFor } from './providers.js';
+import { DEFAULT_PROVIDERS, type Provider, candidatesFor, knownProviders } from './providers.js';
 import type { CandidateExplanation, Explanation, Feature, OpenOptions } from './types.js';
 
 /** A candidate that can be opened, or why it cannot. */
@@ -28,14 +31,28 @@ export interface Candidate {
   info: Info | undefined;
   /** Why it can be opened, or what refused it. */
   reason: string;
+  /** The feature that refused it. */
+  lacks?: Feature | undefined;
   domains: string[];
 }
 
-/** What is asked of every provider; each clears what it does not need. */
-function hintsFor(provider: Provider, options: OpenOptions): Hints {
+const capabilityNames: Readonly<Record<Feature, string>> = {
+  tagged: 'FI_TAGGED',
+  rma: 'FI_RMA',
+  atomic: 'FI_ATOMIC',
+};
+const capabilities: Readonly<Record<Feature, bigint>> = {
+  tagged: FI_TAGGED,
+  rma: FI_RMA,
+  atomic: FI_ATOMIC,
+};
+
+/** @internal What is asked of every provider; each clears what it does not need. */
+export function hintsFor(provider: Provider, options: OpenOptions): Hints {
   const features: readonly Feature[] = options.features ?? [];
   let caps = FI_MSG | FI_SOURCE | FI_DIRECTED_RECV;
-  if (features.includes('tagged')) caps |= FI_TAGGED;
+  for (const feature of features) caps |= capabilities[feature];
+  if (provider.remoteOnly === true) caps |= FI_REMOTE_COMM;
   const ordered = options.ordered ?? true;
   const order = ordered ? ['FI_ORDER_SAS'] : [];
   return {
@@ -56,22 +73,53 @@ function hintsFor(provider: Provider, options: OpenOptions): Hints {
 
 /** The shm provider wants so much free for each core, or lists nothing. */
 const SHM_BYTES_PER_CORE = 18 * 2 ** 20;
+const ROOM_ADVICE = 'free some, or give the container more (docker run --shm-size)';
+
+/** How much room /dev/shm lacks, and what to do; undefined where fi_getinfo finds enough. */
+function sharedMemoryShortage(): string | undefined {
+  const { bavail, bsize } = statfsSync('/dev/shm');
+  const needed = availableParallelism() * SHM_BYTES_PER_CORE;
+  if (bavail * bsize >= needed) return undefined;
+  return `/dev/shm has ${String(Math.floor((bavail * bsize) / 2 ** 20))} MiB free and ${String(needed / 2 ** 20)} are needed; ${ROOM_ADVICE}`;
+}
+
+/** Others took the room in /dev/shm between fi_getinfo's look and the endpoint's own. */
+export function sharedMemoryFull(call: string | undefined): FabricError {
+  const shortage = sharedMemoryShortage() ?? `/dev/shm is full; ${ROOM_ADVICE}`;
+  return new FabricError(
+    `the endpoint has no room for its file: ${shortage}`,
+    'ERR_FABRIC_UNAVAILABLE',
+    FI_ENOSPC,
+    call,
+  );
+}
 
 interface Relaxation {
   /** What the hint asks for, in the user's words. */
   name: string;
+  /** What it leaves out, where that is a feature: others are named that have it. */
+  feature?: Feature;
   relax: (hints: Hints) => Hints;
 }
+
+const featureNames: Readonly<Record<Feature, string>> = {
+  tagged: "tagged messages (features: ['tagged'], FI_TAGGED)",
+  rma: "reads and writes of remote memory (features: ['rma'], FI_RMA)",
+  atomic: "atomics (features: ['atomic'], FI_ATOMIC)",
+};
+
+const featureRelaxations: readonly Relaxation[] = (['tagged', 'rma', 'atomic'] as const).map((feature) => ({
+  name: featureNames[feature],
+  feature,
+  relax: (hints) => ({ ...hints, caps: (hints.caps as bigint) & ~capabilities[feature] }),
+}));
 
 const relaxations: readonly Relaxation[] = [
   {
     name: 'ordered messages (ordered: true, FI_ORDER_SAS); open with ordered: false if order does not matter',
     relax: (hints) => ({ ...hints, transmit: {}, receive: {} }),
   },
-  {
-    name: "tagged messages (features: ['tagged'], FI_TAGGED)",
-    relax: (hints) => ({ ...hints, caps: (hints.caps as bigint) & ~FI_TAGGED }),
-  },
+  ...featureRelaxations,
   {
     name: 'the domain asked for (domain); explain() without it lists the domains',
     relax: ({ domainName: _, ...hints }) => hints,
@@ -134,51 +182,62 @@ async function ask(
   return [];
 }
 
+/** What has a feature here, for who asked a provider that has not. Asks all of them, so only for somebody who reads it. */
+async function othersWith(feature: Feature, provider: Provider): Promise<string> {
+  const names: string[] = [];
+  for (const other of knownProviders()) {
+    if (other === provider || other.falseCaps.includes(capabilityNames[feature])) continue;
+    const hints = hintsFor(other, { features: [feature] });
+    if ((await ask(other, hints, { flags: 0n })).length !== 0) names.push(`'${other.asked ?? other.name}'`);
+  }
+  return names.length === 0 ? '; no other provider here does' : `; here ${names.join(', ')} do`;
+}
+
+/** What refused a provider. */
+interface Refusal {
+  readonly reason: string;
+  readonly lacks?: Feature | undefined;
+}
+
+/** A feature that a provider advertises and has not. */
+function falselyOffered(provider: Provider, options: OpenOptions): Refusal | undefined {
+  const lacks = options.features?.find((feature) => provider.falseCaps.includes(capabilityNames[feature]));
+  if (lacks === undefined) return undefined;
+  return { reason: `it does not offer ${featureNames[lacks]}, though it says so`, lacks };
+}
+
 async function whyRefused(
   provider: Provider,
   hints: Hints,
   where: { node?: string; service?: string | number; flags: bigint },
-): Promise<string> {
+): Promise<Refusal> {
   if (provider.sharedMemoryFiles) {
-    const { bavail, bsize } = statfsSync('/dev/shm');
-    const needed = availableParallelism() * SHM_BYTES_PER_CORE;
-    if (bavail * bsize < needed)
-      return (
-        `/dev/shm has ${String(Math.floor((bavail * bsize) / 2 ** 20))} MiB free and ${String(needed / 2 ** 20)} are needed; ` +
-        'free some, or give the container more (docker run --shm-size)'
-      );
+    const shortage = sharedMemoryShortage();
+    if (shortage !== undefined) return { reason: shortage };
   }
-  for (const { name, relax } of relaxations) {
+  for (const { name, feature, relax } of relaxations) {
     const relaxed = relax(hints);
     if (JSON.stringify(relaxed, bigintText) === JSON.stringify(hints, bigintText)) continue;
-    if ((await ask(provider, relaxed, where)).length !== 0) return `it does not offer ${name}`;
+    if ((await ask(provider, relaxed, where)).length === 0) continue;
+    return { reason: `it does not offer ${name}`, lacks: feature };
   }
-  if (
-    where.node !== undefined &&
-    matching(await getInfo({ providerName: provider.name }), provider).length !== 0
-  )
+  return { reason: await whyNowhere(provider, where) };
+}
+
+/** What refused a provider that no hint refused. */
+async function whyNowhere(
+  provider: Provider,
+  where: { node?: string; service?: string | number },
+): Promise<string> {
+  const isThere = matching(await getInfo({ providerName: provider.name }), provider).length !== 0;
+  if (where.node !== undefined && isThere)
     return `it cannot bind the address ${where.node}${where.service === undefined ? '' : ` port ${String(where.service)}`}`;
-  if (matching(await getInfo({ providerName: provider.name }), provider).length !== 0)
-    return 'it does not offer this combination of hints, though each alone';
+  if (isThere) return 'it does not offer this combination of hints, though each alone';
   return 'this libfabric has no such provider, or the provider found no device';
 }
 
 const bigintText = (_key: string, value: unknown): unknown =>
   typeof value === 'bigint' ? String(value) : value;
-
-/** What this package itself lacks of the features asked for. */
-function missingFeature(options: OpenOptions): string | undefined {
-  const missing = (options.features ?? []).find((feature) => feature !== 'tagged');
-  return missing === undefined
-    ? undefined
-    : `'${missing}' is not there yet in this package; messages and 'tagged' are`;
-}
-
-/** Refuses features that no provider could make up for. */
-export function requireFeatures(options: OpenOptions): void {
-  const missing = missingFeature(options);
-  if (missing !== undefined) throw unsupportedError(missing);
-}
 
 function domainsOf(infos: readonly Info[]): string[] {
   return [...new Set(infos.map((entry) => entry.domainName))];
@@ -186,8 +245,8 @@ function domainsOf(infos: readonly Info[]): string[] {
 
 async function examine(requested: string, provider: Provider, options: OpenOptions): Promise<Candidate> {
   const base = { requested, provider, info: undefined, domains: [] };
-  const missing = missingFeature(options);
-  if (missing !== undefined) return { ...base, reason: missing };
+  const lacking = falselyOffered(provider, options);
+  if (lacking !== undefined) return { ...base, ...lacking };
   const where = target(provider, options);
   if (typeof where === 'string') return { ...base, reason: where };
   const hints = hintsFor(provider, options);
@@ -200,7 +259,7 @@ async function examine(requested: string, provider: Provider, options: OpenOptio
       reason: `it has no domain '${options.domain ?? ''}', but ${domainsOf(listed).join(', ')}`,
     };
   const info = infos[0];
-  if (info === undefined) return { ...base, reason: await whyRefused(provider, hints, where) };
+  if (info === undefined) return { ...base, ...(await whyRefused(provider, hints, where)) };
   return { requested, provider, info, domains: domainsOf(infos), reason: provider.note };
 }
 
@@ -227,11 +286,12 @@ export async function* candidates(options: OpenOptions): AsyncGenerator<Candidat
       yield await examine(requested, provider, options);
 }
 
-export function describeCandidate(
+async function describeCandidate(
   candidate: Candidate,
   status: CandidateExplanation['status'],
-): CandidateExplanation {
-  const { requested, provider, domains, reason } = candidate;
+): Promise<CandidateExplanation> {
+  const { requested, provider, domains, lacks } = candidate;
+  const reason = candidate.reason + (lacks === undefined ? '' : await othersWith(lacks, provider));
   return { requested, provider: provider.name, status, reason, domains };
 }
 
@@ -272,9 +332,9 @@ export async function explain(options: OpenOptions = {}): Promise<Explanation> {
   let chosen = false;
   for await (const candidate of candidates(options)) {
     if (candidate.info === undefined) {
-      list.push(describeCandidate(candidate, 'refused'));
+      list.push(await describeCandidate(candidate, 'refused'));
     } else {
-      list.push(describeCandidate(candidate, chosen ? 'available' : 'chosen'));
+      list.push(await describeCandidate(candidate, chosen ? 'available' : 'chosen'));
       chosen = true;
     }
   }
@@ -282,11 +342,13 @@ export async function explain(options: OpenOptions = {}): Promise<Explanation> {
 }
 
 /** The error of open() where no candidate can be opened: names each and what refused it. */
-export function noProvider(refused: readonly CandidateExplanation[]): Error {
-  const lines = refused.map(({ requested, provider, reason }) => {
+export async function noProvider(refused: readonly Candidate[]): Promise<Error> {
+  const lines: string[] = [];
+  for (const candidate of refused) {
+    const { requested, provider, reason } = await describeCandidate(candidate, 'refused');
     const name = requested === provider ? provider : `${requested} (${provider})`;
-    return `${name}: ${reason}`;
-  });
+    lines.push(`${name}: ${reason}`);
+  }
   return new FabricError(
     `no provider can be opened with these options. ${lines.join('. ')}. explain() with the same options says more`,
     'ERR_FABRIC_UNAVAILABLE',

@@ -1,21 +1,25 @@
 // Sends that wait for room: in order for each peer, bounded in time, tried again when completions come and, since room may
 // come without any, on a timer.
-import { checkBytes, deadlineError } from '../fi/errors.js';
-import type { SendFlags } from '../fi/index.js';
+import { deadlineError } from '../fi/errors.js';
 import type { Core } from './core.js';
 import { hasDeadline, watchDeadline, withReleased } from './deadline.js';
 import { Kind, type Operation, type Waiter, kindName, settling } from './operation.js';
 import type { Peer } from './peer.js';
-import { Lease } from './slab.js';
 import type { Deadline } from './types.js';
 
-/** A send that has not been given to the provider yet. */
-export interface WaitingSend {
+/** What is to be given to the provider as soon as it has room. */
+export interface Job {
   readonly kind: Kind;
-  readonly data: Uint8Array | Lease;
-  readonly tag: bigint;
-  readonly flags: SendFlags | undefined;
-  waiter: Waiter<void>;
+  /** Gives it to the provider; undefined where there is no room. Throws what else the provider says. */
+  post(waiter: Waiter<void>): Operation | undefined;
+  /** It waits no longer: it was posted, or given up. */
+  leave(posted: boolean): void;
+}
+
+/** One that has not been given to the provider yet. */
+export interface WaitingSend {
+  readonly job: Job;
+  readonly waiter: Waiter<void>;
   /** When it is given up, in ms of performance.now(). */
   readonly giveUpAt: number;
   /** Once it was given to the provider. */
@@ -29,40 +33,24 @@ const SLOWEST_RETRY_MS = 16;
 export class SendQueue {
   readonly #core: Core;
   readonly #timeoutMs: number;
-  /** Gives a send to the provider; undefined where there is no room. */
-  readonly #post: (peer: Peer, entry: WaitingSend) => Operation | undefined;
   readonly #peers = new Set<Peer>();
   #retries = 0;
   #retryScheduled = false;
   #drained: (() => void) | undefined;
 
-  constructor(
-    core: Core,
-    timeoutMs: number,
-    post: (peer: Peer, entry: WaitingSend) => Operation | undefined,
-  ) {
+  constructor(core: Core, timeoutMs: number) {
     this.#core = core;
     this.#timeoutMs = timeoutMs;
-    this.#post = post;
   }
 
   get length(): number {
     return this.#core.sendsWaiting;
   }
 
-  /** Sends as soon as there is room, after what waits already. */
-  send(
-    peer: Peer,
-    kind: Kind,
-    data: Uint8Array | Lease,
-    tag: bigint,
-    flags: SendFlags | undefined,
-    deadline: Deadline | undefined,
-  ): Promise<void> {
+  /** Posts as soon as there is room, after what waits already. */
+  add(peer: Peer, job: Job, deadline: Deadline | undefined): Promise<void> {
     return new Promise<void>((resolve, reject) => {
       const core = this.#core;
-      // In flight from here on, for the program: disposing of it now must not lend its memory to somebody else.
-      if (data instanceof Lease) data.beginSend();
       core.beginWait();
       let stop: (() => void) | undefined;
       const waiter = settling({ resolve, reject }, () => {
@@ -70,10 +58,10 @@ export class SendQueue {
         core.endWait();
       });
       const giveUpAt = performance.now() + this.#timeoutMs;
-      const entry: WaitingSend = { kind, data, tag, flags, waiter, giveUpAt, operation: undefined };
+      const entry: WaitingSend = { job, waiter, giveUpAt, operation: undefined };
       // Before it can settle, so that settling it stops the watch.
       if (hasDeadline(deadline)) {
-        stop = watchDeadline(deadline, kindName(kind), (reason) => {
+        stop = watchDeadline(deadline, kindName(job.kind), (reason) => {
           this.#expire(peer, entry, reason);
         });
       }
@@ -96,28 +84,27 @@ export class SendQueue {
       const entry = waiting[0];
       let posted: Operation | undefined;
       try {
-        if (!(entry.data instanceof Lease)) checkBytes('data', entry.data);
-        posted = this.#post(peer, entry);
+        posted = entry.job.post(entry.waiter);
       } catch (error) {
-        this.#remove(peer, entry);
+        this.#remove(peer, entry, false);
         entry.waiter.reject(error);
         continue;
       }
       if (posted === undefined) return;
-      this.#remove(peer, entry);
+      this.#remove(peer, entry, true);
       this.#retries = 0;
       if (posted.send === undefined) entry.waiter.resolve();
       else entry.operation = posted;
     }
   }
 
-  #remove(peer: Peer, entry: WaitingSend): boolean {
+  #remove(peer: Peer, entry: WaitingSend, posted: boolean): boolean {
     const { waiting } = peer;
     const index = waiting.indexOf(entry);
     if (index < 0) return false;
     if (index === 0) waiting.shift();
     else waiting.splice(index, 1);
-    if (entry.data instanceof Lease) entry.data.end(false);
+    entry.job.leave(posted);
     this.#core.sendsWaiting -= 1;
     if (waiting.length === 0) this.#peers.delete(peer);
     if (this.#core.sendsWaiting === 0) this.#drained?.();
@@ -164,7 +151,7 @@ export class SendQueue {
   }
 
   #reject(peer: Peer, entry: WaitingSend, reason: unknown): void {
-    if (this.#remove(peer, entry)) entry.waiter.reject(withReleased(reason, Promise.resolve()));
+    if (this.#remove(peer, entry, false)) entry.waiter.reject(withReleased(reason, Promise.resolve()));
   }
 
   /** The deadline of a send passed, or its signal was aborted. */

@@ -1,26 +1,22 @@
 // Sends: in the order of the calls for each peer, copied at once where there is room, waiting for room otherwise.
-import {
-  checkBytes,
-  checkUint64,
-  closedError,
-  rangeError,
-  typeError,
-  unsupportedError,
-} from '../fi/errors.js';
+import { checkBytes, rangeError } from '../fi/errors.js';
 import type { SendFlags } from '../fi/index.js';
+import { checkCompletion, checkData, checkImmediate, checkPeer } from './arguments.js';
 import { postBatch } from './batch.js';
 import type { Core } from './core.js';
 import { checkDeadline } from './deadline.js';
 import { Kind, type Operation, type Waiter } from './operation.js';
 import { Peer, type PeerOwner } from './peer.js';
-import { SendQueue } from './send-queue.js';
+import { type Job, SendQueue } from './send-queue.js';
 import { type Chunk, Lease, copyInto } from './slab.js';
 import { spendTurn, untilNextTurn } from './turn.js';
-import type { Limits, SendOptions } from './types.js';
+import type { Deadline, Limits, SendOptions } from './types.js';
 
 /** Resolved already: the answer of most sends, which are copied. */
 const RESOLVED = Promise.resolve();
 const LARGEST_INJECTED = 4096;
+/** Sends up to this length need no chunk of their own: each operation keeps one. */
+const LARGEST_PLAIN = 512;
 
 export class Sender {
   readonly #core: Core;
@@ -29,69 +25,31 @@ export class Sender {
   readonly queue: SendQueue;
   /** The largest message that is injected; -1: none, its message might be lost at close. */
   readonly #injectSize: number;
+  readonly #plainSize: number;
   #scratch: Chunk | undefined;
 
   constructor(core: Core, owner: PeerOwner, limits: Limits, sendTimeoutMs: number) {
     this.#core = core;
     this.#owner = owner;
     this.#limits = limits;
-    this.queue = new SendQueue(core, sendTimeoutMs, (peer, { kind, data, tag, flags, waiter }) =>
-      this.#post(kind, peer, data, tag, flags, waiter),
-    );
+    this.queue = new SendQueue(core, sendTimeoutMs);
+    this.#plainSize = Math.min(LARGEST_PLAIN, limits.maxMessageSize);
     this.#injectSize = core.opened.provider.injectsAtOnce
       ? Math.min(limits.injectSize, LARGEST_INJECTED)
       : -1;
   }
 
-  #checkPeer(peer: unknown): asserts peer is Peer {
-    if (peer instanceof Peer && peer.owner === this.#owner && !peer.closed) return;
-    if (!(peer instanceof Peer))
-      throw typeError('peer', peer, 'a Peer', 'Make one with endpoint.peer(contact)');
-    if (peer.owner !== this.#owner)
-      throw typeError('peer', peer, 'a Peer of this endpoint', 'Make one with this endpoint.peer(contact)');
-    if (peer.closed) throw closedError(`the peer ${peer.contact}`);
-  }
-
-  #checkData(data: unknown): number {
-    if (data instanceof Lease) {
-      if (!data.isOf(this.#core.memory))
-        throw data.disposed ? closedError('the Lease') : typeError('data', data, 'a Lease of this endpoint');
-      return data.length;
-    }
-    const byteLength = checkBytes('data', data).length;
-    if (byteLength > this.#limits.maxMessageSize)
-      throw rangeError(
-        'data.length',
-        byteLength,
-        `at most ${String(this.#limits.maxMessageSize)} bytes, what the provider takes`,
-      );
-    return byteLength;
+  #checkData(data: unknown): void {
+    checkData(data, this.#core.memory, this.#limits);
   }
 
   /** What libfabric must be told of the options; undefined where nothing. */
   #flags(options: SendOptions): SendFlags | undefined {
-    const { immediate, completion } = options;
-    if (immediate !== undefined) {
-      const { immediateSize } = this.#limits;
-      if (immediateSize === 0) throw unsupportedError('this provider has no immediate data');
-      checkUint64('options.immediate', immediate, (1n << BigInt(8 * Math.min(immediateSize, 8))) - 1n);
-    }
+    const { immediate } = options;
+    checkImmediate(immediate, this.#limits);
     const { provider } = this.#core.opened;
-    switch (completion) {
-      case undefined:
-      case 'buffer':
-        return immediate === undefined ? undefined : { immediate };
-      case 'transmit':
-        if (!provider.transmit)
-          throw unsupportedError(`${provider.name} cannot tell when a message was transmitted`);
-        return { immediate, completion };
-      case 'delivery':
-        if (!provider.delivery)
-          throw unsupportedError(`${provider.name} cannot tell when a message has arrived`);
-        return { immediate, completion };
-      default:
-        throw rangeError('options.completion', completion, "'buffer', 'transmit' or 'delivery'");
-    }
+    const completion = checkCompletion(options.completion, provider, provider.delivery);
+    return immediate === undefined && completion === undefined ? undefined : { immediate, completion };
   }
 
   /** Gives a message to the provider; undefined where there is no room. Throws what else the provider says. */
@@ -172,16 +130,18 @@ export class Sender {
         options === undefined &&
         kind === Kind.Send &&
         data instanceof Uint8Array &&
-        data.length <= this.#injectSize &&
+        data.length <= this.#plainSize &&
         peer instanceof Peer &&
         peer.owner === this.#owner &&
         !peer.closed &&
         peer.waiting.length === 0
       ) {
-        if (this.#inject(kind, peer, checkBytes('data', data), tag))
-          return spendTurn() ? RESOLVED : untilNextTurn();
+        checkBytes('data', data);
+        const sent =
+          data.length <= this.#injectSize ? this.#inject(kind, peer, data, tag) : this.#postPlain(peer, data);
+        if (sent) return spendTurn() ? RESOLVED : untilNextTurn();
       }
-      this.#checkPeer(peer);
+      checkPeer(peer, this.#owner);
       this.#checkData(data);
       let flags: SendFlags | undefined;
       if (options !== undefined) {
@@ -195,10 +155,65 @@ export class Sender {
             : this.#postOrProgress(kind, peer, data, tag, flags);
         if (posted) return spendTurn() ? RESOLVED : untilNextTurn();
       }
-      return this.queue.send(peer, kind, data, tag, flags, options);
+      return this.#wait(kind, peer, data, tag, flags, options);
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /** Sends as soon as there is room, after what waits already. */
+  #wait(
+    kind: Kind,
+    peer: Peer,
+    data: Uint8Array | Lease,
+    tag: bigint,
+    flags: SendFlags | undefined,
+    deadline: Deadline | undefined,
+  ): Promise<void> {
+    const lease = data instanceof Lease ? data : undefined;
+    try {
+      // In flight from here on, for the program: disposing of it now must not lend its memory to somebody else.
+      lease?.beginSend();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const job: Job = {
+      kind,
+      post: (waiter) => {
+        if (!(data instanceof Lease)) checkBytes('data', data);
+        return this.#post(kind, peer, data, tag, flags, waiter);
+      },
+      leave: () => lease?.end(false),
+    };
+    return this.queue.add(peer, job, deadline);
+  }
+
+  /** As #post(), of the plainest kind. */
+  #postPlain(peer: Peer, data: Uint8Array): boolean {
+    const core = this.#core;
+    const { length } = data;
+    if (!core.hasRoomFor(peer, 0)) return false;
+    const operation = core.operations.takeSend();
+    if (operation === undefined) return false;
+    const chunk = operation.home ?? (operation.home = core.memory.take(LARGEST_PLAIN));
+    let posted = false;
+    try {
+      copyInto(chunk.bytes, data);
+      if (chunk.slab.ready)
+        posted = core.endpoint.send(chunk.memory, chunk.offset, length, peer.address, operation.context);
+    } finally {
+      if (!posted) core.operations.release(operation);
+    }
+    if (!posted) return false;
+    operation.kind = Kind.Send;
+    operation.peer = peer;
+    operation.length = length;
+    peer.inFlight += 1;
+    const { counters } = core;
+    counters.bytesCopied += length;
+    counters.messagesSent += 1;
+    counters.bytesSent += length;
+    return true;
   }
 
   /** Injects: no slot, no completion. Without room makes progress and tries once more. */
@@ -249,7 +264,7 @@ export class Sender {
     options: SendOptions | undefined,
   ): boolean {
     this.#core.requireOpen();
-    this.#checkPeer(peer);
+    checkPeer(peer, this.#owner);
     this.#checkData(data);
     if (options?.completion !== undefined && options.completion !== 'buffer')
       throw rangeError(
@@ -270,7 +285,7 @@ export class Sender {
     options: SendOptions | undefined,
   ): Promise<void> {
     this.#core.requireOpen();
-    this.#checkPeer(peer);
+    checkPeer(peer, this.#owner);
     const all = [...items];
     for (const item of all) this.#checkData(item);
     const flags = options === undefined ? undefined : this.#flags(options);
@@ -287,7 +302,7 @@ export class Sender {
       if (!spendTurn()) await untilNextTurn();
       return;
     }
-    const rest = all.slice(sent).map((item) => this.queue.send(peer, Kind.Send, item, 0n, flags, options));
+    const rest = all.slice(sent).map((item) => this.#wait(Kind.Send, peer, item, 0n, flags, options));
     const outcomes = await Promise.allSettled(rest);
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
   }

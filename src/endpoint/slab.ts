@@ -1,8 +1,8 @@
 // Memory for messages: slabs of page-aligned memory that the addon owns, cut into chunks of one size each, registered
 // once where the provider asks for it. What is in flight always lies here, so that nothing a program does to its own
 // buffers (transfer, resize, collect) can reach memory that a NIC uses.
-import { type Domain, Memory, MemoryRegion } from '../fi/index.js';
-import { FabricError, checkInteger, closedError } from '../fi/errors.js';
+import { type Access, type Domain, Memory, MemoryRegion } from '../fi/index.js';
+import { type FabricError, checkInteger, closedError, inUseError } from '../fi/errors.js';
 
 const SMALLEST = 64;
 const LARGEST_POOLED = 65536;
@@ -58,29 +58,45 @@ class Slab {
   registering: Promise<void> | undefined;
 
   readonly overflows: boolean;
+  #abandoned = false;
 
   constructor(
     size: number,
     bytes: number,
     overflow: number,
     domain: Domain | undefined,
+    access: Access,
     onReady: () => void,
   ) {
     this.size = size;
     this.memory = Memory.allocate(bytes, { overflow });
     this.overflows = overflow !== 0;
     this.ready = domain === undefined;
-    if (domain !== undefined) this.registering = this.#register(domain, onReady);
+    if (domain !== undefined) this.registering = this.#register(domain, access, onReady);
   }
 
-  async #register(domain: Domain, onReady: () => void): Promise<void> {
+  async #register(domain: Domain, access: Access, onReady: () => void): Promise<void> {
     try {
-      this.region = await MemoryRegion.register(domain, this.memory);
+      this.region = await MemoryRegion.register(domain, this.memory, { access });
       this.ready = true;
     } catch (error) {
       this.failure = error as FabricError;
     }
+    if (this.#abandoned) this.region?.abandon();
     onReady();
+  }
+
+  /** Closes the registration, once it is there, and gives the memory back. */
+  async close(): Promise<void> {
+    await this.registering;
+    await this.region?.close();
+    this.memory.free();
+  }
+
+  /** The registration stays until the process ends, also one that is still under way. */
+  abandon(): void {
+    this.#abandoned = true;
+    this.region?.abandon();
   }
 }
 
@@ -90,6 +106,11 @@ const { set } = Uint8Array.prototype;
 /** Copies all of one array to the start of another. As a call of a known function: V8 looks up `set` anew each time. */
 export function copyInto(target: Uint8Array, source: Uint8Array): void {
   set.call(target, source);
+}
+
+/** A length rounded up to whole cache lines, so that what lies behind it starts on one of its own. */
+export function toCacheLines(length: number): number {
+  return (length + 63) & ~63;
 }
 
 /** log2 of a chunk's size, rounded up. */
@@ -105,6 +126,7 @@ function sizeFor(length: number): number {
 /** The endpoint's memory. */
 export class SlabAllocator {
   readonly #domain: Domain | undefined;
+  readonly #access: Access;
   readonly #onReady: () => void;
   // Free chunks by size class: index is log2 of the size.
   readonly #free: Chunk[][] = Array.from({ length: 54 }, () => []);
@@ -113,9 +135,12 @@ export class SlabAllocator {
   readonly #freeReceives: Chunk[][] = Array.from({ length: 54 }, () => []);
   #largeKept = 0;
 
-  /** `domain` where the provider wants memory registered (FI_MR_LOCAL); `onReady` when a slab became usable. */
-  constructor(domain: Domain | undefined, onReady: () => void) {
+  /**
+   * `domain` where the provider wants memory registered (FI_MR_LOCAL), for `access`; `onReady` when a slab became usable.
+   */
+  constructor(domain: Domain | undefined, access: Access, onReady: () => void) {
     this.#domain = domain;
+    this.#access = access;
     this.#onReady = onReady;
   }
 
@@ -135,7 +160,7 @@ export class SlabAllocator {
   }
 
   #slab(size: number, bytes: number, overflow = 0): Slab {
-    const slab = new Slab(size, bytes, overflow, this.#domain, this.#onReady);
+    const slab = new Slab(size, bytes, overflow, this.#domain, this.#access, this.#onReady);
     this.#slabs.add(slab);
     return slab;
   }
@@ -195,33 +220,39 @@ export class SlabAllocator {
   }
 
   #discard(slab: Slab): void {
-    this.#slabs.delete(slab);
     if (slab.region === undefined) {
+      this.#slabs.delete(slab);
       slab.memory.free();
       return;
     }
-    // Unregistering may block: it happens elsewhere, and the memory goes after it.
-    slab.region.close().then(
-      () => {
-        slab.memory.free();
-      },
+    // Unregistering may block: it happens elsewhere, and the endpoint's close waits for it.
+    slab.close().then(
+      () => this.#slabs.delete(slab),
       () => undefined,
     );
   }
 
-  /** Closes the registrations, at the endpoint's end. Memory that is still pinned goes when it no longer is. */
-  async close(): Promise<void> {
-    const slabs = [...this.#slabs];
-    this.#slabs.clear();
-    for (const list of this.#free) list.length = 0;
-    await Promise.all(
-      slabs.map(async (slab) => {
-        await slab.registering;
-        await slab.region?.close();
-        slab.memory.free();
-      }),
-    );
+  /**
+   * Closes the registrations, at the endpoint's end. Memory that is still pinned goes when it no longer is.
+   *
+   * @returns What failed.
+   */
+  close(): Promise<unknown[]> {
+    for (const list of [...this.#free, ...this.#freeReceives]) list.length = 0;
+    return failuresOf([...this.#slabs].map((slab) => slab.close()));
   }
+
+  /** Gives up what close() could not close: it stays registered, and so allocated, until the process ends. */
+  abandon(): void {
+    for (const slab of this.#slabs) slab.abandon();
+    this.#slabs.clear();
+  }
+}
+
+/** Why promises rejected, once all have settled. */
+export async function failuresOf(promises: readonly Promise<unknown>[]): Promise<unknown[]> {
+  const outcomes = await Promise.allSettled(promises);
+  return outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as unknown] : []));
 }
 
 /**
@@ -278,15 +309,13 @@ export class Lease implements Disposable {
 
   /** @internal */
   beginSend(): void {
-    if (this.#receiving)
-      throw new FabricError('the Lease is being received into; await that first', 'ERR_FABRIC_BUSY');
+    if (this.#receiving) throw inUseError('the Lease is being received into; await that first');
     this.#sending += 1;
   }
 
   /** @internal */
   beginReceive(): void {
-    if (this.#receiving || this.#sending > 0)
-      throw new FabricError('the Lease is in flight; await that first', 'ERR_FABRIC_BUSY');
+    if (this.#receiving || this.#sending > 0) throw inUseError('the Lease is in flight; await that first');
     this.#receiving = true;
   }
 

@@ -1,7 +1,9 @@
 // Names and shapes of the everyday layer. Programs outside rely on them: add, do not rename or narrow.
-import type { ProgressMode } from '../fi/index.js';
+import type { AtomicArray, ProgressMode } from '../fi/index.js';
 import type { Lease } from './slab.js';
 import type { Peer } from './peer.js';
+
+export type { AtomicArray };
 
 /** What an endpoint can be asked to have besides messages. Each adds its methods to the type of the endpoint. */
 export type Feature = 'tagged' | 'rma' | 'atomic';
@@ -40,7 +42,10 @@ export interface OpenOptions<F extends readonly Feature[] = readonly Feature[]> 
     /** Bytes of each; at most 2^30. */
     size?: number;
   };
-  /** How long a send may wait for room before it rejects with a TimeoutError; default 30000 ms. */
+  /**
+   * How long a send, a read, a write or an atomic may wait for room before it rejects with a TimeoutError; default 30000
+   * ms. It bounds nothing that the provider has taken: `timeoutMs` of the call does.
+   */
   sendTimeoutMs?: number;
   /** Bound on open() itself; default 30000 ms. */
   timeoutMs?: number;
@@ -58,7 +63,10 @@ export interface Deadline {
 
 /** Options of a send. */
 export interface SendOptions extends Deadline {
-  /** Remote CQ data: a number that arrives with the message, of up to limits.immediateSize bytes. */
+  /**
+   * Remote CQ data: a number that arrives with the message, of up to limits.immediateSize bytes. Where that is 0 the
+   * provider has none, or loses it (sockets; efa before libfabric 1.18): ERR_FABRIC_UNSUPPORTED.
+   */
   immediate?: bigint;
   /**
    * When send() resolves: when the buffer may be reused ('buffer', default), when the provider has sent the message
@@ -114,7 +122,7 @@ export interface Limits {
   readonly maxMessageSize: number;
   /** Messages up to this size leave in one step. */
   readonly injectSize: number;
-  /** Bytes of `immediate`; 0 where the provider has none. */
+  /** Bytes of `immediate`; 0 where the provider has none, or loses it. */
   readonly immediateSize: number;
   /** Operations in flight in each direction. Half of them, less with several peers, may be sends to one peer. */
   readonly maxOperations: number;
@@ -132,11 +140,21 @@ export interface EndpointStats {
   readonly messagesReceived: number;
   /** Their bytes, without what was cut off. */
   readonly bytesReceived: number;
+  /** write() calls that the provider took. */
+  readonly writes: number;
+  /** Their bytes. */
+  readonly bytesWritten: number;
+  /** read() calls that the provider took. */
+  readonly reads: number;
+  /** Their bytes. */
+  readonly bytesRead: number;
+  /** Atomics of all three forms that the provider took. */
+  readonly atomics: number;
   /** Bytes copied from and to the program's own buffers. */
   readonly bytesCopied: number;
-  /** Sends that wait for room. */
+  /** Sends, reads, writes and atomics that wait for room. */
   readonly sendsWaiting: number;
-  /** Sends that the provider took and has not completed. */
+  /** Those that the provider took and has not completed. */
   readonly sendsInFlight: number;
   /** Receives that wait for a message, those of messages() among them. */
   readonly receivesPosted: number;
@@ -205,14 +223,22 @@ export interface Explanation {
 
 /** Methods that 'tagged' adds. */
 export interface TaggedOperations {
-  /** `fi_tsend(3)`: as send(), with a tag of up to 64 bits. */
+  /**
+   * `fi_tsend(3)`: as send(), with a tag of up to 64 bits, which is matched by recvTagged() alone.
+   *
+   * @param tag - A whole number up to 2^53, or a bigint below 2^64.
+   */
   sendTagged(
     peer: Peer,
     tag: number | bigint,
     data: Uint8Array | Lease,
     options?: SendOptions,
   ): Promise<void>;
-  /** `fi_trecv(3)`: as recv(), for the next message whose tag matches. */
+  /**
+   * `fi_trecv(3)`: as recv(), for the next tagged message whose tag equals `tag` in all bits that `ignore` has not set.
+   *
+   * @param options - `ignore`: default 0: the whole tag must match.
+   */
   recvTagged(
     tag: number | bigint,
     into: Uint8Array | Lease | number,
@@ -220,7 +246,7 @@ export interface TaggedOperations {
   ): Promise<Received>;
 }
 
-/** Memory of another process that this one may read or write, where the endpoint has 'rma'. */
+/** Memory of another process that this one may read or write: a RemoteMemory, or what looks like one. */
 export interface RemoteMemoryDescriptor {
   /** What the other side names the memory by (fi_mr_key). */
   readonly key: bigint;
@@ -228,43 +254,126 @@ export interface RemoteMemoryDescriptor {
   readonly address: bigint;
   /** Its bytes. */
   readonly length: number;
+  /** Whether peers may read it; default true. */
+  readonly readable?: boolean;
+  /** Whether peers may write it; default true. */
+  readonly writable?: boolean;
 }
 
-/** Methods that 'rma' adds. Not there yet: open() refuses the feature with ERR_FABRIC_UNSUPPORTED. */
+/** Options of write(). */
+export interface WriteOptions extends Deadline {
+  /**
+   * When write() resolves: when the bytes are in the other side's memory ('delivery', FI_DELIVERY_COMPLETE, the default
+   * where the provider can tell), when the provider has sent them ('transmit'), or when the data may be used again
+   * ('buffer').
+   */
+  completion?: 'buffer' | 'transmit' | 'delivery';
+}
+
+/**
+ * Methods that 'rma' adds: the other side's program takes no part.
+ *
+ * No provider tells dependably that a peer is dead: without `signal` or `timeoutMs` a read or a write may wait for ever.
+ * Peer.close() settles what is under way.
+ */
 export interface RmaOperations {
-  /** `fi_read(3)` */
-  read(peer: Peer, into: Lease, remote: RemoteMemoryDescriptor, options?: Deadline): Promise<void>;
-  /** `fi_write(3)` */
+  /**
+   * `fi_read(3)`: reads memory of another process, from where `remote` starts: as many bytes as `into` has.
+   *
+   * @param into - A Uint8Array to copy them to, a Lease to read into in place, or a number of bytes to allocate.
+   * @returns The bytes: `into`, its data, or what was allocated.
+   * @throws TypeError, RangeError for wrong arguments, before anything is done: `remote` is too short, or not readable.
+   * @throws CompletionError where the other side refuses, or is known to be gone.
+   * @see https://ofiwg.github.io/libfabric/main/man/fi_rma.3.html
+   */
+  read(
+    peer: Peer,
+    into: Uint8Array | Lease | number,
+    remote: RemoteMemoryDescriptor,
+    options?: Deadline,
+  ): Promise<Uint8Array>;
+  /**
+   * `fi_write(3)`, `fi_writemsg(3)`: writes `data` to memory of another process, to where `remote` starts.
+   *
+   * A Uint8Array is copied as soon as there is room: leave it alone until the promise resolves. A Lease is written from
+   * where it is. Operations that are under way at once have no order: await one before another touches the same bytes.
+   *
+   * @throws TypeError, RangeError for wrong arguments, before anything is done: `remote` is too short, or not writable.
+   * @throws CompletionError where the other side refuses, or is known to be gone.
+   * @see https://ofiwg.github.io/libfabric/main/man/fi_rma.3.html
+   */
   write(
     peer: Peer,
     data: Uint8Array | Lease,
     remote: RemoteMemoryDescriptor,
-    options?: SendOptions,
+    options?: WriteOptions,
   ): Promise<void>;
 }
 
-/** What atomics work on. */
-export type AtomicArray =
-  Int32Array | Uint32Array | BigInt64Array | BigUint64Array | Float32Array | Float64Array;
+/** What atomic() can do with an element there and one given, after enum fi_op: FI_MIN to FI_BXOR, FI_ATOMIC_WRITE. */
+export type AtomicOperation =
+  'min' | 'max' | 'sum' | 'prod' | 'lor' | 'land' | 'bor' | 'band' | 'lxor' | 'bxor' | 'write';
 
-/** Methods that 'atomic' adds. Not there yet: open() refuses the feature with ERR_FABRIC_UNSUPPORTED. */
+/** What fetchAtomic() can: 'read' changes nothing. */
+export type FetchOperation = AtomicOperation | 'read';
+
+/** What compareAtomic() can: 'cswap' writes where both are equal, the others where `compare` is ≠, ≤, <, ≥, > there. */
+export type CompareOperation = 'cswap' | 'cswapNe' | 'cswapLe' | 'cswapLt' | 'cswapGe' | 'cswapGt' | 'mswap';
+
+/**
+ * Methods that 'atomic' adds: on memory of another process, element by element, with nobody else's atomics in between. The
+ * memory must start at a multiple of the element's size. Operand and what is compared are copied by the call.
+ *
+ * No provider tells dependably that a peer is dead: without `signal` or `timeoutMs` an atomic may wait for ever. Peer.close()
+ * settles what is under way.
+ */
 export interface AtomicOperations {
-  /** `fi_atomic(3)` */
-  atomic(peer: Peer, operation: string, operand: AtomicArray, remote: RemoteMemoryDescriptor): Promise<void>;
-  /** `fi_fetch_atomic(3)` */
+  /**
+   * `fi_atomic(3)`: combines each element of `operand` with the one there, which becomes the result.
+   *
+   * Resolves when the provider has sent it, which may be before it is done there: a fetchAtomic() that follows it tells.
+   *
+   * @throws TypeError, RangeError for wrong arguments, before anything is done.
+   * @throws FabricError ERR_FABRIC_UNSUPPORTED where the provider has no such operation on such elements.
+   * @throws CompletionError where the other side refuses, or is known to be gone.
+   * @see https://ofiwg.github.io/libfabric/main/man/fi_atomic.3.html
+   */
+  atomic(
+    peer: Peer,
+    operation: AtomicOperation,
+    operand: AtomicArray,
+    remote: RemoteMemoryDescriptor,
+    options?: Deadline,
+  ): Promise<void>;
+  /**
+   * `fi_fetch_atomic(3)`: as atomic(), and brings what was there before. Of a 'read' the operand only says how much.
+   *
+   * @returns A new array of the operand's kind.
+   * @throws as atomic().
+   * @see https://ofiwg.github.io/libfabric/main/man/fi_atomic.3.html
+   */
   fetchAtomic<A extends AtomicArray>(
     peer: Peer,
-    operation: string,
+    operation: FetchOperation,
     operand: A,
     remote: RemoteMemoryDescriptor,
+    options?: Deadline,
   ): Promise<A>;
-  /** `fi_compare_atomic(3)` */
+  /**
+   * `fi_compare_atomic(3)`: writes each element of `operand` where the one of `compare` and the one there compare; 'mswap'
+   * writes the bits that are set in `compare`. Brings what was there before.
+   *
+   * @returns A new array of the operand's kind.
+   * @throws as atomic().
+   * @see https://ofiwg.github.io/libfabric/main/man/fi_atomic.3.html
+   */
   compareAtomic<A extends AtomicArray>(
     peer: Peer,
-    operation: string,
+    operation: CompareOperation,
     operand: A,
     compare: A,
     remote: RemoteMemoryDescriptor,
+    options?: Deadline,
   ): Promise<A>;
 }
 

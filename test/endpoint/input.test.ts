@@ -212,7 +212,7 @@ describeOnProviders('wrong arguments', { features: ['tagged'] }, (provider) => {
     expect(() => a.memory.alloc(0)).toThrow(/bytes must be a whole number from 1/);
     expect(() => a.memory.alloc(-1)).toThrow(RangeError);
     expect((await rejection(a.memory.register(new Uint8Array(64)))).message).toMatch(
-      /buffer must be a Memory or its bytes/,
+      /memory must be a number of bytes, a Memory, or its bytes/,
     );
     expect((await rejection(a.close({ timeoutMs: -1 }))).message).toMatch(/options.timeoutMs/);
     expect(a.closed).toBe(false);
@@ -229,7 +229,7 @@ describe('RemoteMemory', () => {
     expect(() => copy.slice(10, 91)).toThrow(/length must be at most 90 at offset 10; got 91/);
     expect(() => copy.slice(101, 0)).toThrow(/offset must be a whole number from 0 to 100/);
     expect(() => RemoteMemory.from({ key: 'x', address: '1', length: 1 })).toThrow(
-      /json must be a RemoteMemory/,
+      /from must be what a RemoteMemory's toJSON\(\) or toBytes\(\) gave/,
     );
   });
 });

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { createServer } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { explain, open } from 'libfabric';
+import { Endpoint, explain, open } from 'libfabric';
 import { libraryVersion } from 'libfabric/fi';
 import { describeOnProviders, openOptions } from '../helpers/providers.js';
 import { rejection } from '../helpers/everyday.js';
@@ -68,9 +68,16 @@ describe('explain()', () => {
     expect(candidates[0]?.reason).toMatch(/cannot bind the address 198\.51\.100\.7/);
   });
 
-  test('says what the package itself lacks', async () => {
-    const { candidates } = await explain({ provider: 'shm', features: ['rma'] });
-    expect(candidates[0]?.reason).toMatch(/'rma' is not there yet/);
+  test('names the feature that refuses, and who has it here', async () => {
+    const { candidates, chosen } = await explain({ provider: 'tcp', ...loopback, features: ['atomic'] });
+    expect(candidates.map(({ provider, status }) => [provider, status])).toEqual([
+      [tcp, 'refused'],
+      ['tcp;ofi_rxm', 'chosen'],
+    ]);
+    expect(chosen?.provider).toBe('tcp;ofi_rxm');
+    expect(candidates[0].reason).toMatch(
+      /^it does not offer atomics \(features: \['atomic'\], FI_ATOMIC\).*; here .*'tcp;ofi_rxm', 'sockets', 'shm'.* do$/,
+    );
   });
 
   test('reads as text, a line for each candidate and interface', async () => {
@@ -97,6 +104,15 @@ describe('open()', () => {
     await endpoint.close();
   });
 
+  test('asks nobody else who has a feature, where it found one that has', async () => {
+    const endpoint = await open({ provider: 'tcp', ...loopback, features: ['atomic'] });
+    expect(endpoint.provider).toBe('tcp;ofi_rxm');
+    expect(endpoint.why).toMatch(new RegExp(`before it ${tcp} was refused: it does not offer atomics`));
+    // What explain() adds costs a fi_getinfo for every provider there is.
+    expect(endpoint.why).not.toMatch(/; here /);
+    await endpoint.close();
+  });
+
   test('follows LIBFABRIC_PROVIDER, and the option before it', async () => {
     setVariable('LIBFABRIC_PROVIDER', 'nosuch, shm');
     const byVariable = await open();
@@ -107,12 +123,38 @@ describe('open()', () => {
     await byOption.close();
   });
 
-  test('refuses features that are not there yet', async () => {
-    for (const feature of ['rma', 'atomic'] as const)
-      expect(await rejection(open({ provider: 'shm', features: [feature] }))).toMatchObject({
-        code: 'ERR_FABRIC_UNSUPPORTED',
-        message: expect.stringContaining(`'${feature}' is not there yet`) as string,
-      });
+  test('refuses a provider without a feature, and names those that have it', async () => {
+    expect(
+      await rejection(open({ provider: 'udp', ...loopback, features: ['rma', 'atomic'] })),
+    ).toMatchObject({
+      code: 'ERR_FABRIC_UNAVAILABLE',
+      message: expect.stringMatching(/does not offer atomics .*; here .*'shm'.* do/) as string,
+    });
+  });
+
+  test('gives the methods of the features that were asked for, and no others', async () => {
+    const methods = {
+      tagged: ['sendTagged', 'recvTagged'],
+      rma: ['read', 'write'],
+      atomic: ['atomic', 'fetchAtomic', 'compareAtomic'],
+    } as const;
+    for (const features of [
+      [],
+      ['tagged'],
+      ['rma'],
+      ['atomic'],
+      ['rma', 'tagged', 'atomic', 'rma'],
+    ] as const) {
+      const endpoint = await open({ provider: 'shm', features });
+      const has = (['tagged', 'rma', 'atomic'] as const).filter((feature) =>
+        methods[feature].every((name) => name in endpoint),
+      );
+      const wanted = new Set<string>(features);
+      expect(has).toEqual(['tagged', 'rma', 'atomic'].filter((feature) => wanted.has(feature)));
+      expect(endpoint).toBeInstanceOf(Endpoint);
+      expect(endpoint.constructor.name).toBe('Endpoint');
+      await endpoint.close();
+    }
   });
 
   test.each<[string, object, RegExp]>([
@@ -209,7 +251,8 @@ describeOnProviders('an open endpoint', {}, (provider) => {
     expect(endpoint.address.byteLength).toBeGreaterThan(0);
     expect(endpoint.limits.maxMessageSize).toBeGreaterThanOrEqual(64 * 2 ** 20);
     expect(Number.isSafeInteger(endpoint.limits.maxMessageSize)).toBe(true);
-    expect(endpoint.limits.immediateSize).toBe(8);
+    const lost = provider.losesImmediate?.(provider.libraryVersion) === true;
+    expect(endpoint.limits.immediateSize).toBe(lost ? 0 : (provider.immediateBytes ?? 8));
     expect(endpoint.why).toContain(provider.name);
     await endpoint.close();
   });

@@ -1,6 +1,6 @@
 /** Child processes of the lifecycle tests: one per case, each bounded, with everything that it said. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -43,6 +43,28 @@ export function programPath(name: string): string {
 /** Names in /dev/shm that the endpoints of a process have. */
 export function filesOf(pid: number): string[] {
   return readdirSync('/dev/shm').filter((name) => name.startsWith(`libfabric-${pid}-`));
+}
+
+// A mount must not reach anybody else. In a chroot the propagation cannot be changed, and where nothing is shared it need not.
+const propagation = readFileSync('/proc/self/mountinfo', 'utf8').includes(' shared:')
+  ? 'private'
+  : 'unchanged';
+
+const mountOwn = (command: string): string[] => [
+  ...['unshare', '--mount', '--propagation', propagation, 'sh', '-c'],
+  `mount -t tmpfs -o "size=$0,nr_inodes=$1" none /dev/shm && shift && ${command}`,
+];
+
+/** What to start a program with so that it, and its children, have a /dev/shm of their own, of so many bytes and files. */
+export function ownSharedMemory(bytes: number, inodes: number): readonly string[] {
+  return [...mountOwn('exec "$@"'), String(bytes), String(inodes)];
+}
+
+/** Why no program can have a /dev/shm of its own here: mounting needs root, and a container may forbid it even so. */
+export function whyNoOwnSharedMemory(): string | undefined {
+  const [command, ...args] = [...mountOwn('true'), '4096', '10'];
+  const { status, error, stderr } = spawnSync(command, args, { encoding: 'utf8', timeout: BOUND_MS });
+  return status === 0 ? undefined : `no /dev/shm of its own: ${error?.message ?? stderr.trim()}`;
 }
 
 /** Runs a program of test/lifecycle/programs to its end. `argument` reaches it as JSON. */
@@ -100,3 +122,7 @@ export function resultOf(child: ChildResult): unknown {
     throw new Error(`the child ended with ${code ?? signal}: ${stdout}${stderr}`);
   return JSON.parse(last);
 }
+
+/** The sanitizer that this run's addon is built with, which scripts/test.mjs preloads. */
+export const sanitizer: string | undefined =
+  process.env.LD_PRELOAD?.includes('libasan') === true ? 'ASan' : undefined;

@@ -8,7 +8,7 @@ import { CHILD_TEST_MS, runChild } from './child.js';
 import type { Case, End } from './programs/ends.js';
 import type { Stage } from './programs/stages.js';
 
-const stages: readonly Stage[] = ['created', 'enabled', 'receiving', 'sending', 'closing'];
+const stages: readonly Stage[] = ['created', 'enabled', 'receiving', 'sending', 'writing', 'closing'];
 
 interface Expected {
   end: End;

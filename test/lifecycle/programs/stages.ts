@@ -10,6 +10,8 @@ import {
   FI_CONTEXT2,
   FI_SOURCE,
   Fabric,
+  Memory,
+  MemoryRegion,
   SharedMemoryName,
   getInfo,
 } from 'libfabric/fi';
@@ -20,7 +22,7 @@ export interface Place {
   node?: string;
 }
 
-export type Stage = 'created' | 'enabled' | 'receiving' | 'sending' | 'closing';
+export type Stage = 'created' | 'enabled' | 'receiving' | 'sending' | 'writing' | 'closing';
 
 /** What a stage keeps; a program that forgets it has nothing left of the endpoint. */
 export interface Staged {
@@ -39,14 +41,18 @@ export interface FiObjects {
 }
 
 /** Libfabric's objects up to the endpoint. The endpoint is enabled only on request: it has a file in /dev/shm then. */
-export async function openObjects(place: Place, enable = false): Promise<FiObjects> {
+export async function openObjects(
+  place: Place,
+  enable = false,
+  caps: readonly string[] = ['FI_MSG'],
+): Promise<FiObjects> {
   const name = place.provider === 'shm' ? SharedMemoryName.claim() : undefined;
   const node = name?.name ?? place.node;
   const infos = await getInfo(
     {
       providerName: place.provider,
       endpointType: 'FI_EP_RDM',
-      caps: ['FI_MSG'],
+      caps,
       mode: FI_CONTEXT | FI_CONTEXT2,
       memoryMode: ['FI_MR_LOCAL', 'FI_MR_VIRT_ADDR', 'FI_MR_ALLOCATED', 'FI_MR_PROV_KEY'],
       threading: 'FI_THREAD_SAFE',
@@ -64,8 +70,8 @@ export async function openObjects(place: Place, enable = false): Promise<FiObjec
   const endpoint = await FiEndpoint.open(domain, info);
   for (const object of [events, queue, addresses]) endpoint.bind(object);
   if (enable) {
-    await endpoint.enable();
     name?.giveTo(endpoint);
+    await endpoint.enable();
   } else {
     name?.release();
   }
@@ -73,7 +79,7 @@ export async function openObjects(place: Place, enable = false): Promise<FiObjec
 }
 
 // Never read, so that what is sent to it stays under way. Kept for the life of the process.
-const silent: FiObjects[] = [];
+const silent: unknown[] = [];
 
 /** The contact of a peer that never reads its queue. */
 export async function silentPeer(place: Place): Promise<Uint8Array> {
@@ -96,6 +102,25 @@ export async function startSending(endpoint: Endpoint, place: Place): Promise<vo
   if (sendsWaiting + sendsInFlight === 0) throw new Error('nothing is being sent');
 }
 
+/** Memory that peers may reach, and reads and writes under way of the memory of one that never reads its queue. */
+async function startWriting(place: Place): Promise<Endpoint> {
+  const access = ['remoteRead', 'remoteWrite'] as const;
+  const objects = await openObjects(place, true, ['FI_MSG', 'FI_RMA']);
+  const region = await MemoryRegion.register(objects.domain, Memory.allocate(1 << 20), { access });
+  silent.push(objects, region);
+  const endpoint = await open({ ...place, features: ['rma'] });
+  await endpoint.memory.register(1 << 20, access);
+  const peer = endpoint.peer(objects.endpoint.getName());
+  const lease = endpoint.memory.alloc(1 << 20);
+  for (let count = 0; count < 1000; count++) {
+    endpoint.write(peer, lease, region.remote).catch(ignore);
+    endpoint.read(peer, 1000, region.remote).catch(ignore);
+  }
+  const { sendsWaiting, sendsInFlight } = endpoint.stats();
+  if (sendsWaiting + sendsInFlight === 0) throw new Error('nothing is being written');
+  return endpoint;
+}
+
 /** A receive of the program's and an iterator, both waiting. */
 function startReceiving(endpoint: Endpoint): void {
   endpoint.recv(64).catch(ignore);
@@ -107,6 +132,7 @@ function startReceiving(endpoint: Endpoint): void {
 
 /** `unattended`: as far as the stage goes without anybody waiting, so that the endpoint can be collected. */
 export async function reach(stage: Stage, place: Place, unattended = false): Promise<Staged> {
+  if (stage === 'writing') return { endpoint: await startWriting(place) };
   if (stage === 'created') return { objects: await openObjects(place) };
   const endpoint = await open(place);
   switch (stage) {
@@ -127,6 +153,7 @@ export async function reach(stage: Stage, place: Place, unattended = false): Pro
     case 'closing':
       await startSending(endpoint, place);
       startReceiving(endpoint);
-      return { endpoint, closing: endpoint.close({ timeoutMs: 100 }) };
+      // Long enough for fi_close on a machine that is busy: what takes longer is told on stderr.
+      return { endpoint, closing: endpoint.close({ timeoutMs: 300 }) };
   }
 }
