@@ -13,6 +13,7 @@ export default defineConfig({
     alias: [
       { find: /^libfabric$/, replacement: path('./src/index.ts') },
       { find: /^libfabric\/fi$/, replacement: path('./src/fi/index.ts') },
+      { find: /^libfabric\/testing$/, replacement: path('./src/testing/index.ts') },
     ],
   },
   // Node 20 knows no `using`: lower it, for the tests as tsc does for the library.
@@ -26,7 +27,8 @@ export default defineConfig({
     // Tests that wait for child processes run two at once, on the two cores of the smallest machine.
     maxConcurrency: 2,
     retry: 0,
-    testTimeout: 20_000,
+    // Longer than a child process may take (test/helpers/program.ts), whose last words then tell why.
+    testTimeout: 45_000,
     hookTimeout: 20_000,
     teardownTimeout: 20_000,
     globalSetup: ['test/setup/ledger.ts'],

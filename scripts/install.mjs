@@ -16,14 +16,10 @@ const addon = join(root, 'build/Release/libfabric.node');
 const stampFile = join(root, 'build/libfabric.stamp');
 const headerFolders = ['/opt/amazon/efa/include', '/usr/include', '/usr/local/include'];
 
-const sources = [
-  'binding.gyp',
-  ...readdirSync(join(root, 'native'))
-    .filter((name) => /\.(cc|h)$/.test(name))
-    .sort()
-    .map((name) => `native/${name}`),
-];
+const sources = ['binding.gyp', ...['native', 'native/softefa'].flatMap(sourcesIn)];
 const headers = headerFolders.find((folder) => existsSync(join(folder, 'rdma/fabric.h')));
+// The software EFA device is built where these are; nothing else needs them.
+const verbs = headerFolders.some((folder) => existsSync(join(folder, 'infiniband/efadv.h')));
 const stamp = sourcesStamp();
 
 if (upToDate()) {
@@ -37,13 +33,20 @@ if (upToDate()) {
   build();
 }
 
+function sourcesIn(folder) {
+  return readdirSync(join(root, folder))
+    .filter((name) => /\.(cc|h|map)$/.test(name))
+    .sort()
+    .map((name) => `${folder}/${name}`);
+}
+
 /** What the built addon depends on; an installed libfabric of another version or folder makes it stale too. */
 function sourcesStamp() {
   const hash = createHash('sha256');
   for (const name of sources) hash.update(`${name}\0`).update(readFileSync(join(root, name)));
   if (headers) hash.update(headers).update(readFileSync(join(headers, 'rdma/fabric.h')));
   hash.update(
-    `${require('node-addon-api/package.json').version} ${process.arch} ${process.env.CXXFLAGS ?? ''}`,
+    `${require('node-addon-api/package.json').version} ${process.arch} ${verbs} ${process.env.CXXFLAGS ?? ''}`,
   );
   return hash.digest('hex');
 }

@@ -41,6 +41,9 @@ system_packages() {
   local required=$((${#apt[@]}))
   # What the tests talk to (fi_info, fi_pingpong) or are built with: worth installing, no reason to stop.
   has fi_pingpong || [ -x /opt/amazon/efa/bin/fi_pingpong ] || { apt+=(libfabric-bin); dnf+=(libfabric); }
+  # The software EFA device is built with these.
+  [ -e /opt/amazon/efa/include/infiniband/efadv.h ] || [ -e /usr/include/infiniband/efadv.h ] ||
+    { apt+=(libibverbs-dev); dnf+=(rdma-core-devel); }
   if [ "$tests" = --tests ]; then
     has cmake || { apt+=(cmake); dnf+=(cmake); }
   fi

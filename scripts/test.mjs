@@ -1,9 +1,10 @@
-// All tests, or the parts that are named:  test.mjs [unit] [native] [asan] [debian13]
+// All tests, or the parts that are named:  test.mjs [unit] [native] [asan] [efa] [debian13]
 //
 //   unit      the vitest suite on this machine's libfabric
 //   native    C++ unit tests of what needs no Node, under ASan and UBSan, then under TSan
 //   asan      the vitest files about lifecycle, with the addon itself under ASan
-//   debian13  the vitest suite in a Debian 13 root, on libfabric 2.1
+//   efa       suites of the binding on provider efa, over the software EFA device
+//   debian13  the vitest suite in a Debian 13 root, on libfabric 2.1, then the efa suites there
 //
 // A part that cannot run here is skipped with its reason; where CI is set that is a failure. The last line adds up.
 import { spawnSync } from 'node:child_process';
@@ -44,6 +45,19 @@ function build(command, args) {
   return false;
 }
 
+/** The tests that failed, to be said again at the end: of a long log, often only the end is kept. */
+const failures = [];
+
+function noteFailures(name, { testResults }) {
+  for (const file of testResults) {
+    const failed = file.assertionResults.filter(({ status }) => status === 'failed');
+    for (const { fullName, failureMessages } of failed)
+      failures.push(`${name}: ${fullName}: ${(failureMessages[0] ?? '').split('\n', 1)[0]}`);
+    if (file.status === 'failed' && failed.length === 0)
+      failures.push(`${name}: ${file.name}: ${(file.message ?? '').split('\n', 1)[0]}`);
+  }
+}
+
 /** A failure that no test has counted: a crash, a build that failed, a provider skipped whole. */
 const failure = { passed: 0, failed: 1, skipped: 0 };
 
@@ -55,6 +69,7 @@ function runVitest(name, { before = [], filters = [], env = {} } = {}) {
   const status = run(command, args, { LIBFABRIC_TEST_REPORT: report, ...env });
   if (!existsSync(report)) return failure;
   const counts = JSON.parse(readFileSync(report, 'utf8'));
+  noteFailures(name, counts);
   const failed = counts.numFailedTests;
   return {
     passed: counts.numPassedTests,
@@ -94,11 +109,91 @@ function nativeUnderSanitizer(sanitizer) {
     counts.skipped += Number(line[3]);
   }
   if (status !== 0 && counts.failed === 0) counts.failed = 1;
+  for (const [line] of stdout.matchAll(/^\d+: (?:FAIL|fail)\b.*$/gm))
+    failures.push(`native, ${sanitizer}: ${line}`);
   // The whole of it where something failed; else only what was skipped, and why.
   const shown =
     counts.failed > 0 ? `${stdout}${stderr}` : (stdout.match(/^\d+: skip .*$/gm) ?? []).join('\n');
   if (shown) console.log(shown);
   return counts;
+}
+
+/** The suites that hold on provider efa; docs/softefa.md says what does not, and on which libfabric. */
+const efaSuites = [
+  ...[
+    'at-once',
+    'atomic',
+    'away',
+    'backpressure',
+    'close',
+    'close-bound',
+    'dead-peers',
+    'deadline',
+    'input',
+    'many-peers',
+    'neighbours',
+    'open',
+    'order',
+    'ownership',
+    'rma',
+    'rma-end',
+    'rma-input',
+    'truncation',
+  ].map((name) => `endpoint/${name}`),
+  ...[
+    'address-vector',
+    'at-once',
+    'atomic',
+    'atomic-vector',
+    'batch',
+    'collective',
+    'connection',
+    'datagram',
+    'info',
+    'memory',
+    'memory-region',
+    'message',
+    'message-vector',
+    'multi-receive',
+    'options',
+    'peek',
+    'rma',
+    'rma-vector',
+    'tagged',
+    'wait',
+  ].map((name) => `fi/${name}`),
+];
+const efaSuitesOn117 = ['fi/counter'];
+
+/** With LIBFABRIC_TEST_EFA=hardware on the machine's own device: scripts/efa-hardware-check.sh. */
+const onHardware = process.env.LIBFABRIC_TEST_EFA === 'hardware';
+
+/** The suites again whose way differs where the device itself reads and writes remote memory. */
+const rdmaSuites = ['endpoint/atomic', 'endpoint/rma', 'fi/rma', 'fi/rma-vector'];
+
+/**
+ * The provider's own buffers are 110 MB of each endpoint, which take a second to make and register. The tests need far
+ * fewer; a program's queues are as long as these.
+ */
+const onDevice = onHardware ? {} : { FI_EFA_RX_SIZE: '512', FI_EFA_TX_SIZE: '512' };
+
+/** Whether this machine's libfabric is older than 2, so that efaSuitesOn117 hold. */
+function isOldLibfabric() {
+  const print = `import('libfabric/fi').then((fi) => process.stdout.write(String(fi.libraryVersion().version)))`;
+  return Number(spawnSync('node', ['-e', print], { cwd: root, encoding: 'utf8' }).stdout) < 0x20000;
+}
+
+function runOnEfa(name, suites, before = [], more = {}) {
+  return runVitest(name, {
+    before: [...before, ...(onHardware ? [] : ['node', join(root, 'dist/cli/main.js'), 'softefa', '--'])],
+    filters: suites.map((suite) => `test/${suite}.test.ts`),
+    env: {
+      LIBFABRIC_TEST_PROVIDERS: 'efa',
+      LIBFABRIC_TEST_REQUIRED: 'efa',
+      ...onDevice,
+      ...more,
+    },
+  });
 }
 
 const parts = {
@@ -116,7 +211,19 @@ const parts = {
     if (!onPath('cmake')) throw new Skip('cmake is not installed');
     const cmakeJs = join(root, 'node_modules/cmake-js/bin/cmake-js');
     const folder = 'out/cmake-js-address';
-    if (!build(process.execPath, [cmakeJs, 'build', '-d', 'native', '-O', folder, '--CDSANITIZE=address']))
+    const addonAlone = ['--target', 'libfabric', '--parallel', jobs];
+    if (
+      !build(process.execPath, [
+        cmakeJs,
+        'build',
+        '-d',
+        'native',
+        '-O',
+        folder,
+        '--CDSANITIZE=address',
+        ...addonAlone,
+      ])
+    )
       return failure;
     // The sanitizer has to be there before anything else, since Node itself is built without it.
     const library = spawnSync('g++', ['-print-file-name=libasan.so'], { encoding: 'utf8' }).stdout.trim();
@@ -133,7 +240,20 @@ const parts = {
       if (!maps.includes(process.env.LIBFABRIC_ADDON)) throw new Error('LIBFABRIC_ADDON was not loaded');
     })`;
     if (run(process.execPath, ['-e', probe], env) !== 0) return failure;
-    return runVitest('asan', { filters: ['lifecycle'], env });
+    // One provider for each way that the addon waits: by pauses, a wait set's descriptor, fi_cq_sread. The others differ
+    // in libfabric, which is not what the sanitizer sees.
+    const providers = { LIBFABRIC_TEST_PROVIDERS: 'shm,tcp,sockets', LIBFABRIC_TEST_REQUIRED: 'shm,sockets' };
+    return runVitest('asan', { filters: ['lifecycle'], env: { ...env, ...providers } });
+  },
+
+  efa() {
+    if (!onHardware && !existsSync(join(root, 'build/Release/softefa-nic')))
+      throw new Skip("the software EFA device is not built: libibverbs' headers are not installed");
+    const suite = runOnEfa('efa', [...efaSuites, ...(isOldLibfabric() ? efaSuitesOn117 : [])]);
+    if (onHardware) return suite;
+    // libfabric 1.17 uses the device's RDMA only where it is told to.
+    const rdma = { SOFTEFA_RDMA: '1', FI_EFA_USE_DEVICE_RDMA: '1' };
+    return add(suite, runOnEfa('efa-rdma', rdmaSuites, [], rdma));
   },
 
   debian13() {
@@ -143,7 +263,18 @@ const parts = {
     if (namespace.status !== 0) throw new Skip(`no mount namespace can be made: ${namespace.stderr.trim()}`);
     const script = ['bash', join(root, 'scripts/debian13.sh')];
     if (run(script[0], [script[1], 'make']) !== 0) return failure;
-    return runVitest('debian13', { before: [...script, 'run'] });
+    // The examples show how to use the package, which is the same on every libfabric.
+    const suite = runVitest('debian13', {
+      before: [...script, 'run'],
+      filters: ['--exclude', 'test/examples.test.ts'],
+    });
+    return existsSync(join(root, 'build/Release/softefa-nic'))
+      ? add(
+          suite,
+          runOnEfa('efa-debian13', efaSuites, [...script, 'run']),
+          runOnEfa('efa-rdma-debian13', rdmaSuites, [...script, 'run'], { SOFTEFA_RDMA: '1' }),
+        )
+      : suite;
   },
 };
 
@@ -180,6 +311,7 @@ for (const name of wanted.length > 0 ? wanted : Object.keys(parts)) {
   const { passed, failed, skipped } = counts;
   table.push(`  ${name}: passed ${passed}, failed ${failed}, skipped ${skipped}, in ${seconds} s${note}`);
 }
+if (failures.length > 0) console.log(`\n== failed\n  ${failures.join('\n  ')}`);
 console.log(`\n== tests, by part\n${table.join('\n')}`);
 console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exit(total.failed === 0 && total.passed > 0 ? 0 : 1);
