@@ -167,6 +167,36 @@ test('the echo client asks for a contact', PATIENT, async () => {
   expect(code).toBe(1);
 });
 
+const small: readonly [string, string][] = [
+  ['rma-write', 'the owner finds: hello there\nthe writer reads: there\n'],
+  ['atomics-counter', '300 different numbers were drawn, the next is 300\n'],
+  ['msg-server', 'FI_CONNECTED\nFI_CONNECTED\nthe server was told: hello\n'],
+  ['multi-receive', 'one buffer of 1024 bytes took message 0, message 1, message 2, message 3\n'],
+  ['collectives', [1, 2, 3].map((rank) => `member ${rank - 1} gave ${rank}0 and has 60\n`).join('')],
+];
+
+describe('the small examples', PATIENT, () => {
+  test.each(small)('%s says what it did, is short, and in the README', async (name, said) => {
+    expect(readme).toContain(`(examples/${name}/main.ts)`);
+    const lines = readFileSync(join(root, `examples/${name}/main.ts`), 'utf8')
+      .trimEnd()
+      .split('\n');
+    expect(lines.length).toBeLessThan(80);
+    expect(await run(name)).toEqual({ code: 0, signal: null, stdout: said, stderr: '' });
+  });
+
+  test('run on the provider that is asked for, and say where it is not there', async () => {
+    const [name, said] = small[0];
+    const { code, stdout } = await run(name, ['--provider', 'shm']);
+    expect([code, stdout]).toEqual([0, said]);
+    for (const [other] of small) {
+      const refused = await run(other, ['--provider', 'nosuch']);
+      expect([other, refused.code]).toEqual([other, 1]);
+      expect(refused.stderr).toMatch(/nosuch/);
+    }
+  });
+});
+
 // The demo fills some seconds on every provider; two kinds of them show what it does.
 describeOnProviders('ping-pong', { providers: ['shm', 'tcp'], timeoutMs: 120_000 }, (provider) => {
   test('prints the provider, why, and a row for each size', async () => {
