@@ -28,6 +28,7 @@ export { PassiveEndpoint } from './passive-endpoint.js';
 export { Counter } from './counter.js';
 export { PollSet, tryWait } from './poll-set.js';
 export { WaitSet } from './wait-set.js';
+export type { DataEndpoint } from './data-endpoint.js';
 export { Endpoint } from './endpoint.js';
 export {
   type AtomicEndpoint,
