@@ -105,14 +105,14 @@ npm_packages() {
 
 typescript() {
   if [ -e dist/index.js ] && [ -e out/tsc/done ] &&
-    [ -z "$(find src examples bench test tsconfig*.json package.json -newer out/tsc/done -print -quit 2>/dev/null)" ]; then
+    [ -z "$(find src examples bench test tsconfig*.json rolldown.config.js package.json -newer out/tsc/done -print -quit 2>/dev/null)" ]; then
     say "typescript: up to date"
     return
   fi
   say "typescript: compiling"
   mkdir -p out/tsc
   touch out/tsc/started
-  node_modules/.bin/tsc -b tsconfig.json tsconfig.programs.json
+  npm run --silent build:ts
   mv out/tsc/started out/tsc/done
 }
 

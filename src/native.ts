@@ -2,7 +2,7 @@
 // negative status means is decided in fi/errors.ts.
 import { createRequire } from 'node:module';
 import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { built } from './package-root.js';
 
 /** What the addon found when it looked for libfabric. */
 export interface LoadResult {
@@ -267,8 +267,7 @@ function locate(): string {
   // For developers: another build of the addon, such as one with sanitizers.
   const other = process.env.LIBFABRIC_ADDON;
   if (other !== undefined && other !== '') return other;
-  // dist/native.js and src/native.ts are both one level below the package.
-  return fileURLToPath(new URL('../build/Release/libfabric.node', import.meta.url));
+  return built('libfabric.node');
 }
 
 /** Whether this is Node itself: Bun and Deno name Node's version too, but offer no libuv loop. */
@@ -278,10 +277,11 @@ function isNode(): boolean {
 }
 
 function load(): AddonResult {
-  const path = locate();
-  if (!existsSync(path)) return { addon: undefined, problem: `the addon ${path} has not been built` };
+  let path = 'of libfabric';
   let addon: Addon;
   try {
+    path = locate();
+    if (!existsSync(path)) return { addon: undefined, problem: `the addon ${path} has not been built` };
     addon = createRequire(import.meta.url)(path) as Addon;
   } catch (error) {
     return { addon: undefined, problem: `the addon ${path} cannot be loaded: ${String(error)}` };

@@ -3,8 +3,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { built } from '../package-root.js';
 import { type SoftwareDevice, countersOf, devicesOf, writeSysfs } from './softefa-sysfs.js';
 import { UsageError } from './usage.js';
 
@@ -37,10 +37,9 @@ Variables of the environment:
 const MAX_DEVICES = 16;
 /** How long a NIC may take to end. */
 const NIC_END_MS = 2000;
-/** What the built device consists of; scripts/install.mjs put it there. */
-const built = fileURLToPath(new URL('../../build/Release/', import.meta.url));
-const library = join(built, 'libsoftefa.so');
-const nicProgram = join(built, 'softefa-nic');
+/** What the device consists of; scripts/install.mjs put it there. */
+const library = built('libsoftefa.so');
+const nicProgram = built('softefa-nic');
 
 interface Options {
   readonly devices: number;
