@@ -8,7 +8,7 @@ import { CHILD_TEST_MS, resultOf, runChild, sanitizer } from './child.js';
 import type { Asked, ChurnResult } from './programs/churn.js';
 
 /** Workers in each of four rounds; half of them come one after the other, half four at once. */
-const rounds = sanitizer === undefined ? 20 : 6;
+const rounds = sanitizer === undefined ? 12 : 6;
 /** Of memory that a worker may leave: far less than the receive buffers of an endpoint. */
 const ALLOWED_KIB = 512;
 
