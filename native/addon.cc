@@ -8,6 +8,7 @@
 #include "av_set.h"
 #include "completion_queue.h"
 #include "counter.h"
+#include "deferred_work.h"
 #include "domain.h"
 #include "efa_ops.h"
 #include "endpoint.h"
@@ -205,6 +206,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   register_rma_vector(exports, environment);
   register_atomic(exports, environment);
   register_atomic_vector(exports, environment);
+  register_deferred_work(exports, environment);
   register_shm_janitor(exports, environment);
   return exports;
 }

@@ -178,6 +178,8 @@ Napi::Value Environment::close_object(const std::shared_ptr<Object>& object) {
     answer(*this, kClosed);
   } else if (!object->dependants().empty()) {
     answer(*this, kBusy);
+  } else if (const int refusal = object->refuse_close(); refusal != 0) {
+    answer(*this, refusal);
   } else {
     begin_close(object, answer);
   }
@@ -187,6 +189,7 @@ Napi::Value Environment::close_object(const std::shared_ptr<Object>& object) {
 void Environment::forget_object(const std::shared_ptr<Object>& object) {
   object->forgotten = true;
   if (shut_down_ || object->phase != Phase::Open || !object->dependants().empty()) return;
+  if (object->refuse_close() != 0) return;
   begin_close(object, nullptr);
 }
 
@@ -241,11 +244,14 @@ void leave(Object& object) {
     if (!parent->leaked) leave(*parent);
 }
 
-// An endpoint whose memory another thread's endpoint may look at stays for the life of the process.
+// An endpoint whose memory another thread's endpoint may look at stays for the life of the process, and so does what the
+// provider would use later.
 void leave_needed(const std::vector<std::shared_ptr<Object>>& objects) {
-  for (const auto& object : objects)
-    if (object->kind == Kind::Endpoint && static_cast<const EndpointObject&>(*object).is_needed())
-      leave(*object);
+  for (const auto& object : objects) {
+    const bool is_needed =
+        object->kind == Kind::Endpoint && static_cast<const EndpointObject&>(*object).is_needed();
+    if (is_needed || (object->phase == Phase::Open && object->refuse_close() != 0)) leave(*object);
+  }
 }
 
 }  // namespace

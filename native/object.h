@@ -29,6 +29,7 @@ enum class Kind : uint8_t {
   PollSet,
   AvSet,
   CollectiveGroup,
+  DeferredWork,
 };
 
 enum class Phase : uint8_t { Opening, Open, Closing, Closed };
@@ -55,6 +56,9 @@ class Object : public std::enable_shared_from_this<Object> {
   const std::vector<Object*>& dependants() const { return dependants_; }
   const std::vector<std::shared_ptr<Object>>& parents() const { return parents_; }
 
+  // On the environment's thread, before anything else of a close: a status other than 0 where the provider would use the
+  // object afterwards, whose close is refused with it.
+  virtual int refuse_close() { return 0; }
   // fi_close, and what belongs to it. May block for ever in the provider: never on the environment's thread.
   virtual int close_blocking() { return 0; }
   // On the environment's thread, before close_blocking.

@@ -22,6 +22,8 @@ enum Status : int32_t {
   kNotRegistered = -10011,  // memory that the endpoint's domain has not registered, and has to
   kDeviceMemory = -10012,   // a device's memory that is not registered, or is to be injected
   kNoPrefix = -10013,       // the message is shorter than the prefix that a datagram needs
+  kWaiting = -10014,        // operations wait for a counter to reach its threshold
+  kCircular = -10015,       // a change of a counter would wait for itself
 };
 
 }  // namespace ofi

@@ -120,6 +120,29 @@ export interface Addon {
   readCounter(counter: Handle): [bigint, bigint] | Status;
   changeCounter(counter: Handle, what: number, value: bigint): Status;
   waitCounter(counter: Handle, threshold: bigint, timeoutMs: number): Promise<Status>;
+  queueWork(
+    domain: Handle,
+    work: {
+      type: number;
+      threshold: bigint;
+      trigger: Handle;
+      completion: Handle;
+      subject: Handle;
+      peer: number;
+      operands: number;
+      compares: number;
+      results: number;
+      remotes: number;
+      datatype: number;
+      operation: number;
+      flags: bigint;
+      value: bigint;
+      tag: bigint;
+      ignore: bigint;
+    },
+  ): Handle;
+  retireWork(work: Handle): Status;
+  flushWork(domain: Handle, counter: Handle): Status;
   openAddressVector(domain: Handle, count: number): Promise<Handle>;
   insertAddresses(av: Handle, bytes: Uint8Array, stride: number): Promise<number[] | Status>;
   insertAddress(av: Handle, bytes: Uint8Array): number;

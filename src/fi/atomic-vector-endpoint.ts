@@ -47,10 +47,13 @@ export type Elements =
     };
 
 /** The operands of an atomic operation, and what it is compared with and where its results go, by kind. */
-interface Lists {
+export interface ElementLists {
+  /** What is combined with the other side's elements. */
   operands: readonly Elements[];
-  compares?: readonly Elements[];
-  results?: readonly Elements[];
+  /** What those are compared with, as many elements as operands; of compareAtomic() and its like. */
+  compares?: readonly Elements[] | undefined;
+  /** Where the other side's elements go, as they were before; of all but atomic() and its like. */
+  results?: readonly Elements[] | undefined;
 }
 
 // By the name of the typed array's kind, which is the same in every realm.
@@ -103,6 +106,45 @@ function partOf(list: string, index: number, elements: Elements, datatype: Datat
   return { memory, offset, length: count };
 }
 
+/** Puts one list into the registers; answers how many elements it has. */
+function putList(
+  name: string,
+  list: readonly Elements[] | undefined,
+  datatype: Datatype,
+  most: number,
+  first: number,
+): number {
+  if (!Array.isArray(list)) throw typeError(name, list, 'an array');
+  const parts = (list as readonly Elements[]).map((elements, index) =>
+    partOf(name, index, elements, datatype),
+  );
+  return putParts(name, parts, { least: 1, most }, first);
+}
+
+/**
+ * Puts the lists of an operation of some kind into the registers, each of at most so many pieces; answers how many elements
+ * each of them has.
+ */
+export function putLists(
+  kind: number,
+  { operands, compares, results }: ElementLists,
+  datatype: Datatype,
+  most: number,
+): number {
+  const count = putList('operands', operands, datatype, most, 0);
+  let first = operands.length;
+  const needed: [string, readonly Elements[] | undefined][] = [];
+  if (kind === KIND_COMPARE) needed.push(['compares', compares]);
+  if (kind !== KIND_ATOMIC) needed.push(['results', results]);
+  for (const [what, list] of needed) {
+    const own = putList(what, list, datatype, most, first);
+    if (own !== count)
+      throw rangeError(`the number of elements of ${what}`, own, `${String(count)}, as many as operands`);
+    first += list?.length ?? 0;
+  }
+  return count;
+}
+
 function putFlags(options: AtomicMessageOptions | undefined): void {
   // struct fi_msg_atomic has room for it, but no provider delivers it.
   if ((options as MessageOptions | undefined)?.immediate !== undefined)
@@ -118,19 +160,10 @@ export abstract class AtomicVectorEndpoint extends AtomicEndpoint {
   // The addon's exports are too many for V8 to look one up quickly.
   readonly #atomicVector = addon().atomicVector;
 
-  /** Puts one list into the registers; answers how many elements it has. */
-  #put(name: string, list: readonly Elements[] | undefined, datatype: Datatype, first: number): number {
-    if (!Array.isArray(list)) throw typeError(name, list, 'an array');
-    const parts = (list as readonly Elements[]).map((elements, index) =>
-      partOf(name, index, elements, datatype),
-    );
-    return putParts(name, parts, { least: 1, most: this.info.transmit.iovLimit }, first);
-  }
-
   #post(
     kind: number,
     call: string,
-    { operands, compares, results }: Lists,
+    lists: ElementLists,
     peer: number,
     remotes: readonly RemoteMemory[],
     datatype: Datatype,
@@ -140,17 +173,7 @@ export abstract class AtomicVectorEndpoint extends AtomicEndpoint {
     const type = datatypeNumber(datatype);
     const name = enumName('datatype', type) as Datatype;
     const todo = operationNumber(operation);
-    const count = this.#put('operands', operands, name, 0);
-    let first = operands.length;
-    const needed: [string, readonly Elements[] | undefined][] = [];
-    if ((kind & ~HAS_FLAGS) === KIND_COMPARE) needed.push(['compares', compares]);
-    if ((kind & ~HAS_FLAGS) !== KIND_ATOMIC) needed.push(['results', results]);
-    for (const [what, list] of needed) {
-      const own = this.#put(what, list, name, first);
-      if (own !== count)
-        throw rangeError(`the number of elements of ${what}`, own, `${String(count)}, as many as operands`);
-      first += list?.length ?? 0;
-    }
+    const count = putLists(kind & ~HAS_FLAGS, lists, name, this.info.transmit.iovLimit);
     const size = datatypeBytes(name);
     const limit = (kind & HAS_FLAGS) === 0 ? 1 : this.info.transmit.rmaIovLimit;
     const registersCall = registers().call;
@@ -161,9 +184,9 @@ export abstract class AtomicVectorEndpoint extends AtomicEndpoint {
     registersCall[3] = type;
     registersCall[4] = todo;
     registersCall[5] = peer;
-    registersCall[6] = operands.length;
-    registersCall[7] = compares?.length ?? 0;
-    registersCall[8] = results?.length ?? 0;
+    registersCall[6] = lists.operands.length;
+    registersCall[7] = lists.compares?.length ?? 0;
+    registersCall[8] = lists.results?.length ?? 0;
     this.#atomicVector();
     const status = registersCall[0] | 0;
     if (status === STATUS_UNSUPPORTED) throw noSuchAtomic(call, type, todo);

@@ -116,6 +116,8 @@ export const STATUS_NOT_CLAIMED = -10010;
 export const STATUS_NOT_REGISTERED = -10011;
 export const STATUS_DEVICE_MEMORY = -10012;
 export const STATUS_NO_PREFIX = -10013;
+export const STATUS_WAITING = -10014;
+export const STATUS_CIRCULAR = -10015;
 /** -FI_EAGAIN: no room now, or nothing there. A plain value everywhere, never an error. */
 export const STATUS_AGAIN = -11;
 
@@ -189,6 +191,14 @@ export function statusError(status: number, call: string, about = ''): FabricErr
         `${call}: memory of a device must be registered with the endpoint's Domain, and cannot be injected${what}`,
         'FI_EINVAL',
         22,
+        call,
+      );
+    case STATUS_WAITING:
+      return new FabricError(
+        `${call}: something waits for a Counter to reach its threshold${what}, and the provider cannot cancel it: ` +
+          'raise the Counter first',
+        'ERR_FABRIC_BUSY',
+        16,
         call,
       );
     case STATUS_NOT_CLAIMED:

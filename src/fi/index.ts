@@ -26,6 +26,17 @@ export type { CollectiveData, CollectiveEndpoint, CollectiveName } from './colle
 export type { ConnectionEndpoint } from './connection-endpoint.js';
 export { PassiveEndpoint } from './passive-endpoint.js';
 export { Counter } from './counter.js';
+export {
+  DeferredWork,
+  type DeferredAtomic,
+  type DeferredChange,
+  type DeferredData,
+  type DeferredOperation,
+  type DeferredReceive,
+  type DeferredSend,
+  type DeferredTransfer,
+  type DeferredWorkOptions,
+} from './deferred-work.js';
 export { PollSet, tryWait } from './poll-set.js';
 export { WaitSet } from './wait-set.js';
 export type { DataEndpoint } from './data-endpoint.js';
@@ -40,6 +51,7 @@ export {
 export {
   type AtomicArray,
   type AtomicVectorEndpoint,
+  type ElementLists,
   type Elements,
   datatypeOf,
 } from './atomic-vector-endpoint.js';

@@ -171,6 +171,7 @@ const enumTables = {
   logSubsystem: E.fi_log_subsys,
   profileVariable: E.FI_VAR_UNEXP_MSG_CNT,
   profileEvent: E.FI_EVENT_UNEXP_MSG_RECVD,
+  deferredOperation: E.fi_op_type,
 } as const satisfies Record<EnumKind, Readonly<Record<string, number>>>;
 /** Enumerations that have names. */
 export type EnumKind =
@@ -198,7 +199,8 @@ export type EnumKind =
   | 'logLevel'
   | 'logSubsystem'
   | 'profileVariable'
-  | 'profileEvent';
+  | 'profileEvent'
+  | 'deferredOperation';
 
 const namesByValue = new Map<EnumKind, Map<number, string>>();
 
