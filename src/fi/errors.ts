@@ -138,6 +138,12 @@ const remedies: Readonly<Record<number, string>> = {
   99: 'the address is not one of this host: give `node` an address that `ip addr` lists',
 };
 
+/** Where the errno alone means something else. */
+const remediesOfCalls: Readonly<Record<string, string>> = {
+  'fi_av_insert 99':
+    "the provider refuses the address; provider efa of libfabric 1.17 does so for more than 256 endpoints of one's own host (FI_EFA_SHM_AV_SIZE)",
+};
+
 /** The error of a negative status. `call` is the C call that gave it; `about` names the object or argument. */
 export function statusError(status: number, call: string, about = ''): FabricError {
   const what = about === '' ? '' : ` (${about})`;
@@ -225,7 +231,7 @@ export function statusError(status: number, call: string, about = ''): FabricErr
       );
     default: {
       const errno = -status;
-      const remedy = remedies[errno];
+      const remedy = remediesOfCalls[`${call} ${String(errno)}`] ?? remedies[errno];
       return new FabricError(
         `${call} failed: ${textOf(errno)} (${errnoName(errno)})${what}${remedy === undefined ? '' : `; ${remedy}`}`,
         errnoName(errno),

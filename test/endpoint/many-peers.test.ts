@@ -37,6 +37,25 @@ describeOnProviders('thirty peers', { timeoutMs: 60_000 }, (provider) => {
   });
 });
 
+describeOnProviders('endpoints of this host', { providers: ['efa'] }, (provider) => {
+  test('are taken in by the hundred; one too many is told why', async () => {
+    const hub = await openOne(provider);
+    const [scheme, format, encoded] = hub.contact.split('/');
+    const contacts = range(300).map((index) => {
+      const address = Buffer.from(encoded, 'base64url');
+      // The number of the queue pair, behind the GID.
+      address.writeUInt16LE(20_000 + index, 16);
+      return [scheme, format, address.toString('base64url')].join('/');
+    });
+    for (const contact of contacts.slice(0, 200)) hub.peer(contact);
+    expect(hub.stats().peers).toBe(200);
+    const takeAll = (): unknown => contacts.map((contact) => hub.peer(contact));
+    if (provider.libraryVersion < 0x20000)
+      expect(takeAll).toThrow(/more than 256 endpoints.*FI_EFA_SHM_AV_SIZE/);
+    else takeAll();
+  });
+});
+
 const needsPorts = ({ ip, name }: ProviderUnderTest): string | undefined =>
   ip ? undefined : `${name} has no addresses that can be made up`;
 
