@@ -2,6 +2,7 @@
 
 #include "control_turn.h"
 #include "descriptors.h"
+#include "efa_shm.h"
 #include "handle.h"
 #include "info.h"
 
@@ -18,6 +19,7 @@ Napi::Value open_fabric(const Napi::CallbackInfo& info) {
   return environment.open_object(object, {}, [object, chosen] {
     const ControlTurn turn;
     const SignalGuard guard;
+    leave_shm_out_of_efa(*chosen->fabric_attr);
     return library().fabric(chosen->fabric_attr, &object->fid, nullptr);
   });
 }

@@ -32,9 +32,6 @@ void prepare_environment() {
   // Shared memory inside EFA takes over signals, knows 256 peers, and keeps queues from having wait objects. The device
   // reaches this host too.
   setenv("FI_EFA_ENABLE_SHM_TRANSFER", "0", 0);
-  // Even so libfabric 1.17 (not 2.1) enters endpoints of this host into shared memory's table, and refuses them once it is
-  // full: at 128 of them by default. 256 is the most.
-  setenv("FI_EFA_SHM_AV_SIZE", "256", 0);
 }
 
 // After the library is loaded, before it is called for the first time.

@@ -141,7 +141,7 @@ const remedies: Readonly<Record<number, string>> = {
 /** Where the errno alone means something else. */
 const remediesOfCalls: Readonly<Record<string, string>> = {
   'fi_av_insert 99':
-    "the provider refuses the address; provider efa of libfabric 1.17 does so for more than 256 endpoints of one's own host (FI_EFA_SHM_AV_SIZE)",
+    "the provider refuses the address; provider efa of libfabric 1.17 does so for more endpoints of one's own host than FI_EFA_SHM_AV_SIZE, with FI_EFA_ENABLE_SHM_TRANSFER=1",
 };
 
 /** The error of a negative status. `call` is the C call that gave it; `about` names the object or argument. */

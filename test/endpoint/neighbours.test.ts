@@ -1,5 +1,6 @@
 // Two endpoints of one process: one closes while the other still has something of it to read. shm maps such a peer only
 // once, for both.
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { numbered, numberOf, range, until } from '../helpers/everyday.js';
 import { describeOnProviders, openOne, openPair } from '../helpers/providers.js';
@@ -52,5 +53,24 @@ describeOnProviders('an endpoint that closes before its neighbour', {}, (provide
     toB.close();
     await until(() => a.stats().sendsWaiting === 0);
     await a.close({ timeoutMs: 100 });
+  });
+});
+
+// efa of libfabric 1.17 would bring shm, and crash in it.
+describeOnProviders('an endpoint without shared memory', { providers: ['efa'] }, (provider) => {
+  test('reads the first message of a neighbour that has closed meanwhile', async () => {
+    for (const number of range(5)) {
+      const { a, b } = await openPair(provider);
+      const third = await openOne(provider, { progress: 'inline' });
+      await a.send(a.peer(third.contact), numbered(number, 100));
+      await Promise.all([a.close(), b.close()]);
+      expect(numberOf(await third.recv(100))).toBe(number);
+    }
+  });
+
+  test('has no file of shared memory', async () => {
+    await openPair(provider);
+    // A file's name would begin with the GID.
+    expect(readFileSync('/proc/self/maps', 'utf8')).not.toMatch(/ \/dev\/shm\/fe80:/);
   });
 });
