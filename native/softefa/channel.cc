@@ -51,11 +51,10 @@ int Channel::greet() {
   return 0;
 }
 
-Reply Channel::ask(const Request& request, int fd) {
+Reply Channel::ask(const Request& request, std::span<const int> along) {
   const std::lock_guard lock(mutex_);
   Reply reply;
   Descriptors descriptors;
-  const std::span<const int> along = fd < 0 ? std::span<const int>() : std::span<const int>(&fd, 1);
   if (!send_message(socket_.get(), request, along) || !receive_message(socket_.get(), reply, descriptors))
     reply.error = EIO;
   return reply;

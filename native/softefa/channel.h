@@ -2,6 +2,7 @@
 #pragma once
 
 #include <mutex>
+#include <span>
 #include <string>
 
 #include "descriptor.h"
@@ -18,8 +19,8 @@ class Channel {
 
   // Answers an errno; 0: connected.
   int connect(const std::string& path);
-  // Asks the NIC; `fd` goes along where it is not -1. The reply's error is EIO where the NIC is gone.
-  Reply ask(const Request& request, int fd = -1);
+  // Asks the NIC; the descriptors go along. The reply's error is EIO where the NIC is gone.
+  Reply ask(const Request& request, std::span<const int> along = {});
   // Wakes the NIC for what was posted, where it sleeps.
   void ring();
   const Gid& gid() const { return gid_; }

@@ -1,5 +1,6 @@
 #include "nic.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -32,6 +33,13 @@ Mapping::~Mapping() {
   if (memory_ != nullptr) munmap(memory_, bytes_);
 }
 
+Nic::CompletionQueue::CompletionQueue(int fd, int event_fd, uint32_t capacity, uint64_t owner)
+    : mapping(fd, completion_queue_bytes(capacity)),
+      notice(reinterpret_cast<Notice*>(mapping.memory())),
+      ring(mapping.memory() + sizeof(Notice), capacity),
+      event(event_fd < 0 ? -1 : fcntl(event_fd, F_DUPFD_CLOEXEC, 0)),
+      program(owner) {}
+
 Nic::QueuePair::QueuePair(int fd, const Request& request, const Program& owner)
     : mapping(fd, Ring<SendEntry>::bytes(request.send_capacity) +
                       Ring<ReceiveEntry>::bytes(request.receive_capacity)),
@@ -50,11 +58,11 @@ Nic::Nic(const Gid& gid, uint64_t incarnation, const TransportLimits& limits, Wi
       next_qpn_(static_cast<uint32_t>(incarnation % kQueuePairNumbers)),
       has_rdma_(has_rdma) {}
 
-Reply Nic::handle(const Program& program, const Request& request, int fd) {
+Reply Nic::handle(const Program& program, const Request& request, int fd, int event_fd) {
   switch (request.kind) {
     case RequestKind::kHello:
       return {.error = request.version == kProtocolVersion ? 0 : EPROTO, .gid = gid_, .has_rdma = has_rdma_};
-    case RequestKind::kCreateCompletionQueue: return create_completion_queue(program, request, fd);
+    case RequestKind::kCreateCompletionQueue: return create_completion_queue(program, request, fd, event_fd);
     case RequestKind::kDestroyCompletionQueue:
       if (completions_of(program, request.object) == nullptr) return failed(EINVAL);
       completion_queues_.erase(request.object);
@@ -83,11 +91,11 @@ Nic::QueuePair* Nic::queue_pair_of(const Program& program, uint32_t qpn) {
   return found->second.get();
 }
 
-Reply Nic::create_completion_queue(const Program& program, const Request& request, int fd) {
+Reply Nic::create_completion_queue(const Program& program, const Request& request, int fd, int event_fd) {
   const uint32_t capacity = request.receive_capacity;
   if (!is_capacity(capacity, kMaxCompletions)) return failed(EINVAL);
-  auto queue = std::make_shared<CompletionQueue>(fd, capacity, program.id);
-  if (queue->mapping.memory() == nullptr) return failed(ENOMEM);
+  auto queue = std::make_shared<CompletionQueue>(fd, event_fd, capacity, program.id);
+  if (queue->mapping.memory() == nullptr || (event_fd >= 0 && !queue->event.is_open())) return failed(ENOMEM);
   const uint32_t number = next_completion_queue_++;
   completion_queues_[number] = std::move(queue);
   return {.object = number};

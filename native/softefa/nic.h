@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "counters.h"
+#include "descriptor.h"
 #include "fault_rules.h"
 #include "shared.h"
 #include "transport.h"
@@ -56,8 +57,9 @@ class Nic final : public TransportHooks {
   // Operations that programs post and that are to fail.
   FaultRules& fault_rules() { return fault_rules_; }
   Counters counters() const;
-  // Does what a program asks for; `fd` is what came along, or -1, and stays the caller's.
-  Reply handle(const Program& program, const Request& request, int fd);
+  // Does what a program asks for; `fd`, and `event_fd` of a completion queue, are what came along, or -1, and stay the
+  // caller's.
+  Reply handle(const Program& program, const Request& request, int fd, int event_fd = -1);
   // The program is gone, and with it all that it had.
   void remove(uint64_t program);
   void receive(const PacketHeader& header, std::span<const std::byte> payload, uint64_t now_us);
@@ -75,12 +77,13 @@ class Nic final : public TransportHooks {
 
  private:
   struct CompletionQueue {
-    CompletionQueue(int fd, uint32_t capacity, uint64_t owner)
-        : mapping(fd, Ring<CompletionEntry>::bytes(capacity)),
-          ring(mapping.memory(), capacity),
-          program(owner) {}
+    CompletionQueue(int fd, int event_fd, uint32_t capacity, uint64_t owner);
+    // Adds a completion; false: the queue is full. Tells the program where it wants to be told.
+    bool push(const CompletionEntry& entry);
     Mapping mapping;
+    Notice* notice;
     Ring<CompletionEntry> ring;
+    Descriptor event;                     // an eventfd, where it is open
     std::deque<CompletionEntry> waiting;  // for room
     uint64_t program;
   };
@@ -129,7 +132,7 @@ class Nic final : public TransportHooks {
     uint32_t access = 0;
   };
 
-  Reply create_completion_queue(const Program& program, const Request& request, int fd);
+  Reply create_completion_queue(const Program& program, const Request& request, int fd, int event_fd);
   Reply create_queue_pair(const Program& program, const Request& request, int fd);
   Reply modify_queue_pair(const Program& program, const Request& request);
   Reply destroy_queue_pair(const Program& program, const Request& request);

@@ -1,5 +1,6 @@
 // The NIC's data path: posted sends out, arrived messages in, completions to the programs.
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <utility>
 
@@ -241,15 +242,27 @@ void Nic::finish_send(QueuePair& pair, const SentEntry& sent, Status status) {
   complete(*pair.send_completions, completion);
 }
 
+// Who wants to be told says so, and then looks once more: one of the two sees what the other has written.
+bool Nic::CompletionQueue::push(const CompletionEntry& entry) {
+  if (!ring.push(entry)) return false;
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (!event.is_open() || notice->is_wanted.load(std::memory_order_relaxed) == 0) return true;
+  if (notice->is_wanted.exchange(0, std::memory_order_acq_rel) == 0) return true;
+  notice->events.fetch_add(1, std::memory_order_release);
+  const uint64_t once = 1;
+  static_cast<void>(!write(event.get(), &once, sizeof once));
+  return true;
+}
+
 // A full queue loses nothing: what has no room waits here.
 void Nic::complete(CompletionQueue& queue, const CompletionEntry& entry) {
-  if (!queue.waiting.empty() || !queue.ring.push(entry)) queue.waiting.push_back(entry);
+  if (!queue.waiting.empty() || !queue.push(entry)) queue.waiting.push_back(entry);
 }
 
 bool Nic::give_waiting() {
   bool any = false;
   for (const auto& [number, queue] : completion_queues_) {
-    while (!queue->waiting.empty() && queue->ring.push(queue->waiting.front())) queue->waiting.pop_front();
+    while (!queue->waiting.empty() && queue->push(queue->waiting.front())) queue->waiting.pop_front();
     any |= !queue->waiting.empty();
   }
   return any;

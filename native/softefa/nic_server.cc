@@ -169,7 +169,8 @@ void NicServer::serve(uint64_t program) {
   }
   const bool is_hello = request.kind == RequestKind::kHello;
   const Reply reply =
-      is_hello ? greet(connection, request) : nic_.handle(connection.program, request, descriptors[0].get());
+      is_hello ? greet(connection, request)
+               : nic_.handle(connection.program, request, descriptors[0].get(), descriptors[1].get());
   const int shown[] = {page_file_.get(), doorbell_.get()};
   const std::span<const int> along = is_hello ? std::span<const int>(shown) : std::span<const int>();
   if (!send_message(connection.socket.get(), reply, along)) drop(program);

@@ -106,6 +106,17 @@ class Ring {
   uint32_t mask_ = 0;
 };
 
+// What is in front of a completion queue's ring. The program says that it wants to be told of the next completion, once;
+// the NIC counts that it has told it, and then adds one to the queue's eventfd.
+struct Notice {
+  alignas(64) std::atomic<uint32_t> is_wanted{0};
+  std::atomic<uint32_t> events{0};  // not taken yet
+};
+
+inline size_t completion_queue_bytes(uint32_t capacity) {
+  return sizeof(Notice) + Ring<CompletionEntry>::bytes(capacity);
+}
+
 constexpr uint32_t power_of_two(uint32_t at_least) {
   uint32_t power = 1;
   while (power < at_least) power *= 2;
@@ -128,13 +139,14 @@ enum class RequestKind : uint32_t {
   kDeregister,
 };
 
-constexpr uint32_t kProtocolVersion = 2;
+constexpr uint32_t kProtocolVersion = 3;
 
 // What others may do with a region; the numbers are libibverbs'.
 constexpr uint32_t kAccessRemoteWrite = 1 << 1;
 constexpr uint32_t kAccessRemoteRead = 1 << 2;
 
-// One datagram of a Unix socket; the memory of a queue comes along as a file descriptor.
+// One datagram of a Unix socket; the memory of a queue comes along as a file descriptor, and after that of a completion
+// queue its eventfd, where it has one.
 struct Request {
   RequestKind kind = RequestKind::kHello;
   uint32_t version = kProtocolVersion;

@@ -52,6 +52,15 @@ struct AddressHandle : ibv_ah {
   uint16_t number = 0;
 };
 
+struct CompletionQueue;
+
+// What tells of completions: an eventfd, to which the NIC adds one for each event of each of its queues.
+struct CompletionChannel : ibv_comp_channel {
+  Descriptor event;
+  std::mutex mutex;
+  std::vector<CompletionQueue*> queues;
+};
+
 struct CompletionQueue : ibv_cq_ex {
   // The provider's second view of the queue: libefa's efadv_cq as of rdma-core 56. Declared here, since what older headers
   // have ends before the last function, and a provider that was built with newer ones calls it.
@@ -63,6 +72,9 @@ struct CompletionQueue : ibv_cq_ex {
   };
   uint32_t number = 0;
   SharedMemory memory;
+  Notice* notice = nullptr;
+  CompletionChannel* told_by = nullptr;
+  uint32_t events_taken = 0;  // under `mutex`, as what the program has acknowledged of them
   Ring<CompletionEntry> ring;
   CompletionEntry current;
   SourceView source_view;
@@ -94,7 +106,10 @@ int post_receive(ibv_qp* pair, ibv_recv_wr* first, ibv_recv_wr** bad);
 ibv_cq_ex* create_completion_queue(ibv_context* context, ibv_cq_init_attr_ex* attributes);
 ibv_qp* create_queue_pair(ibv_context* context, ibv_qp_init_attr_ex* attributes,
                           bool takes_unsolicited_writes);
+// verbs_events.cc: asking for the next event; a queue's part in its channel, and the end of that.
 int request_notification(ibv_cq* queue, int solicited_only);
+void join_channel(CompletionQueue& queue, ibv_comp_channel* channel);
+void leave_channel(CompletionQueue& queue);
 void set_work_request_functions(QueuePair& pair);
 
 }  // namespace softefa

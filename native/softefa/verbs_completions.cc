@@ -3,8 +3,11 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
+#include <new>
+#include <span>
 
 #include "verbs.h"
 
@@ -143,15 +146,19 @@ ibv_cq_ex* create_completion_queue(ibv_context* context, ibv_cq_init_attr_ex* at
   static_cast<ibv_cq_ex&>(*queue) = {};
   queue->source_view = {};
   const uint32_t capacity = power_of_two(std::clamp(attributes->cqe, 1U, kMaxCompletions));
-  if (attributes->channel != nullptr || !queue->memory.create(Ring<CompletionEntry>::bytes(capacity))) {
-    errno = attributes->channel != nullptr ? EOPNOTSUPP : ENOMEM;
+  if (!queue->memory.create(completion_queue_bytes(capacity))) {
+    errno = ENOMEM;
     return nullptr;
   }
-  queue->ring = Ring<CompletionEntry>(queue->memory.memory(), capacity);
+  queue->notice = new (queue->memory.memory()) Notice();
+  queue->ring = Ring<CompletionEntry>(queue->memory.memory() + sizeof(Notice), capacity);
   Request request;
   request.kind = RequestKind::kCreateCompletionQueue;
   request.receive_capacity = capacity;
-  const Reply reply = Context::of(context)->channel.ask(request, queue->memory.fd());
+  const ibv_comp_channel* const tells = attributes->channel;
+  const std::array along{queue->memory.fd(), tells == nullptr ? -1 : tells->fd};
+  const Reply reply =
+      Context::of(context)->channel.ask(request, std::span(along).first(tells == nullptr ? 1 : 2));
   if (reply.error != 0) {
     errno = reply.error;
     return nullptr;
@@ -164,10 +171,9 @@ ibv_cq_ex* create_completion_queue(ibv_context* context, ibv_cq_init_attr_ex* at
   pthread_mutex_init(&queue->mutex, nullptr);
   pthread_cond_init(&queue->cond, nullptr);
   set_functions(*queue);
+  if (attributes->channel != nullptr) join_channel(*queue, attributes->channel);
   return queue.release();
 }
-
-int request_notification(ibv_cq* /*queue*/, int /*solicited_only*/) { return EOPNOTSUPP; }
 
 }  // namespace softefa
 
@@ -200,15 +206,11 @@ int ibv_destroy_cq(ibv_cq* base) {
   request.object = queue.number;
   const Reply reply = Context::of(queue.context)->channel.ask(request);
   if (reply.error != 0 && reply.error != EIO) return reply.error;
+  if (queue.told_by != nullptr) leave_channel(queue);
   pthread_mutex_destroy(&queue.mutex);
   pthread_cond_destroy(&queue.cond);
   delete &queue;
   return 0;
-}
-
-ibv_comp_channel* ibv_create_comp_channel(ibv_context* /*context*/) {
-  errno = EOPNOTSUPP;
-  return nullptr;
 }
 
 }  // extern "C"

@@ -1,5 +1,6 @@
 // Queue pairs: rings that the NIC empties.
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -225,7 +226,7 @@ ibv_qp* create_queue_pair(ibv_context* context, ibv_qp_init_attr_ex* attributes,
   pair->sends = Ring<SendEntry>(pair->memory.memory(), request.send_capacity);
   pair->receives = Ring<ReceiveEntry>(pair->memory.memory() + send_bytes, request.receive_capacity);
   pair->send_capacity = request.send_capacity;
-  const Reply reply = Context::of(context)->channel.ask(request, pair->memory.fd());
+  const Reply reply = Context::of(context)->channel.ask(request, std::array{pair->memory.fd()});
   if (reply.error != 0) {
     errno = reply.error;
     return nullptr;

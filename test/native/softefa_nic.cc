@@ -55,9 +55,9 @@ class Host {
  public:
   explicit Host(uint16_t port, bool is_datagram = false, bool has_rdma = true)
       : nic(gid_of({0x7f000001, port}), port, {}, cable, has_rdma),
-        completion_memory(Ring<CompletionEntry>::bytes(kCapacity)),
+        completion_memory(completion_queue_bytes(kCapacity)),
         pair_memory(Ring<SendEntry>::bytes(kCapacity) + Ring<ReceiveEntry>::bytes(kCapacity)),
-        completions(completion_memory.memory, kCapacity),
+        completions(completion_memory.memory + sizeof(Notice), kCapacity),
         sends(pair_memory.memory, kCapacity),
         receives(pair_memory.memory + Ring<SendEntry>::bytes(kCapacity), kCapacity) {
     Request request;
@@ -248,7 +248,7 @@ TEST(a_program_reaches_only_what_is_its_own) {
 
 TEST(a_queue_smaller_than_it_says_is_refused) {
   Host a(1);
-  const Shared small(Ring<CompletionEntry>::bytes(4));
+  const Shared small(completion_queue_bytes(4));
   Request request;
   request.kind = RequestKind::kCreateCompletionQueue;
   request.receive_capacity = 8;
