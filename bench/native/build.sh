@@ -25,6 +25,6 @@ fi
 mkdir -p "$out"
 # shellcheck disable=SC2086 # the flags are words
 $cc $flags $include -o "$out/fabric_loop" "$here"/fabric_loop.c "$here"/options.c "$here"/control.c \
-  "$here"/endpoint.c "$here"/latency.c "$here"/stream.c "$here"/report.c $link
+  "$here"/endpoint.c "$here"/latency.c "$here"/stream.c "$here"/rma.c "$here"/report.c $link
 # shellcheck disable=SC2086
 $cc $flags -fPIC -shared -o "$out/malloc_count.so" "$here/malloc_count.c" -lgcc_s

@@ -7,7 +7,7 @@
 // options.c lists the options; both sides are given the same ones. Spinning reads the completion queue
 // without pause; `--wait fd` and `--wait set` sleep in poll(2). The one who receives a stream (rate,
 // bandwidth) is the server: it measures, prints its line, and the client prints the same figures with its own
-// CPU time.
+// CPU time. Of one-sided operations (write, read) the server has the memory.
 
 #include "fabric_loop.h"
 
@@ -53,6 +53,8 @@ int main(int argc, char** argv) {
   control_check_options(control, &options);
   if (options.test == TEST_LATENCY)
     run_latency(&options, control);
+  else if (test_is_one_sided(options.test))
+    run_one_sided(&options, control);
   else
     run_stream(&options, control);
   close(control);

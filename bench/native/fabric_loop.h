@@ -9,6 +9,7 @@
 #include <rdma/fi_endpoint.h>
 #include <rdma/fi_eq.h>
 #include <rdma/fi_errno.h>
+#include <rdma/fi_rma.h>
 #include <rdma/fi_tagged.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,7 +19,7 @@
 // Completions read in one call.
 #define READ_BATCH 64
 
-enum test { TEST_LATENCY, TEST_RATE, TEST_BANDWIDTH };
+enum test { TEST_LATENCY, TEST_RATE, TEST_BANDWIDTH, TEST_WRITE, TEST_READ };
 enum operation { OPERATION_AUTO, OPERATION_SEND, OPERATION_INJECT };
 enum wait { WAIT_SPIN, WAIT_FD, WAIT_SET };
 
@@ -37,6 +38,7 @@ struct options {
   bool tagged;
   int cpu;
   int port;
+  const char* times;
   unsigned timeout_seconds;
 };
 
@@ -75,11 +77,15 @@ struct report {
   double mbps;
   double cpu_seconds;
   double peer_cpu_seconds;
+  // Messages whose bytes were compared with what they should be; one that differs ends the program.
+  uint32_t verified;
 };
 
 // options.c
 struct options options_parse(int argc, char** argv);
 const char* test_name(enum test test);
+// Whether the server's program takes no part: fi_rma(3).
+bool test_is_one_sided(enum test test);
 const char* operation_name(enum operation operation);
 const char* wait_name(enum wait wait);
 
@@ -89,8 +95,12 @@ noreturn void fail(const char* format, ...) __attribute__((format(printf, 1, 2))
 void check(int64_t status, const char* call);
 uint64_t now_nanoseconds(void);
 double cpu_seconds(void);
-// Takes recorded round trips in nanoseconds, sorts them, and fills p50, p99 and mean with halves in µs.
-void report_round_trips(struct report* report, uint64_t* nanoseconds, uint64_t count);
+uint64_t* allocate_times(uint64_t count);
+// Takes recorded times in nanoseconds, sorts them, and fills p50, p99 and mean with µs of each of `parts`: a round
+// trip has two.
+void report_times(struct report* report, uint64_t* nanoseconds, uint64_t count, unsigned parts);
+// The same as doubles into the file of --times, where there is one.
+void write_times(const struct options* options, const uint64_t* nanoseconds, unsigned parts);
 void report_print(const struct options* options, const struct report* report);
 
 // control.c: a TCP connection on 127.0.0.1, used before and after what is measured.
@@ -110,10 +120,14 @@ void endpoint_close(struct endpoint* endpoint);
 noreturn void endpoint_fail_read(struct endpoint* endpoint, ssize_t status);
 // Sleeps in poll(2) until the fd is readable, unless libfabric says that there is work already.
 void endpoint_sleep(struct endpoint* endpoint);
+// What every message holds: other bytes at every place, so that a part that was lost or moved is noticed.
+void fill_pattern(char* bytes, size_t length);
+bool has_pattern(const char* bytes, size_t length);
 
-// latency.c, stream.c
+// latency.c, stream.c, rma.c
 void run_latency(const struct options* options, int control);
 void run_stream(const struct options* options, int control);
+void run_one_sided(const struct options* options, int control);
 
 #define TAG 1234
 

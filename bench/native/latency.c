@@ -16,6 +16,7 @@ struct pingpong {
   bool send_pending;
   bool received;
   uint32_t slot_to_repost;
+  uint32_t last_slot;
 };
 
 static bool progress(struct pingpong* pingpong) {
@@ -27,7 +28,7 @@ static bool progress(struct pingpong* pingpong) {
       pingpong->send_pending = false;
     } else {
       pingpong->received = true;
-      pingpong->slot_to_repost = slot;
+      pingpong->slot_to_repost = pingpong->last_slot = slot;
     }
   }
   return count > 0;
@@ -83,7 +84,7 @@ static double median_of_trial(struct pingpong* pingpong) {
   uint64_t round_trips[TRIAL_ROUND_TRIPS];
   struct report report;
   ask(pingpong, TRIAL_ROUND_TRIPS, round_trips);
-  report_round_trips(&report, round_trips, TRIAL_ROUND_TRIPS);
+  report_times(&report, round_trips, TRIAL_ROUND_TRIPS, 2);
   return report.p50;
 }
 
@@ -114,14 +115,6 @@ static enum operation choose(struct pingpong* pingpong, const struct options* op
   return operation;
 }
 
-static uint64_t* allocate_times(uint64_t count) {
-  uint64_t* times = calloc(count, sizeof *times);
-  if (!times) fail("no memory for %llu times", (unsigned long long)count);
-  // Touched now, so that no page fault falls into what is measured.
-  for (uint64_t i = 0; i < count; i++) ((volatile uint64_t*)times)[i] = 0;
-  return times;
-}
-
 static void measure(struct pingpong* pingpong, const struct options* options, struct report* report) {
   uint64_t longest = options->iterations > options->warm_up ? options->iterations : options->warm_up;
   uint64_t* times = allocate_times(options->is_server ? 1 : longest);
@@ -135,8 +128,14 @@ static void measure(struct pingpong* pingpong, const struct options* options, st
   else
     ask(pingpong, options->iterations, times);
   report->cpu_seconds = cpu_seconds() - cpu;
-  if (!options->is_server) report_round_trips(report, times, options->iterations);
+  if (!options->is_server) {
+    write_times(options, times, 2);
+    report_times(report, times, options->iterations, 2);
+  }
   free(times);
+  if (!has_pattern(slot_buffer(&pingpong->endpoint, pingpong->last_slot), options->size))
+    fail("the last message holds other bytes than were sent");
+  report->verified = 1;
 }
 
 void run_latency(const struct options* options, int control) {

@@ -7,12 +7,13 @@
 #include "fabric_loop.h"
 
 static const char usage[] =
-    "usage: fabric_loop server|client latency|rate|bandwidth -p PROVIDER [options]\n"
+    "usage: fabric_loop server|client latency|rate|bandwidth|write|read -p PROVIDER [options]\n"
     "  -p, --provider NAME   exact provider name: shm, net, \"tcp;ofi_rxm\", sockets, efa\n"
     "  -S, --size BYTES      message size (64; bandwidth 1048576)\n"
-    "  -n, --iterations N    round trips or messages measured (latency 20000, rate 1000000, bandwidth 2000)\n"
-    "  -w, --warm-up N       of the same, before (latency 1000, rate 10000, bandwidth 100)\n"
-    "  -W, --window N        sends and receives outstanding (rate 64, bandwidth 16)\n"
+    "  -n, --iterations N    round trips, messages or operations measured (20000, rate 1000000, bandwidth "
+    "2000)\n"
+    "  -w, --warm-up N       of the same, before (1000, rate 10000, bandwidth 100)\n"
+    "  -W, --window N        operations outstanding (rate 64, bandwidth 16, write and read 1)\n"
     "      --wait spin|fd|set   read the queue without pause, or sleep in poll(2) on its fd, or on a wait "
     "set's:\n"
     "                        net 1.17's own fd stays readable for ever after its first event (spin)\n"
@@ -21,6 +22,7 @@ static const char usage[] =
     "      --cpu N           pin to this CPU\n"
     "      --port N          control connection on 127.0.0.1; the server prints the one it got (0)\n"
     "      --node ADDRESS    local address of providers that use IP (127.0.0.1)\n"
+    "      --times FILE      every time that was measured, in microseconds, as doubles\n"
     "      --timeout SECONDS the whole run (60)\n";
 
 noreturn static void fail_usage(void) {
@@ -28,10 +30,11 @@ noreturn static void fail_usage(void) {
   exit(2);
 }
 
-const char* test_name(enum test test) {
-  static const char* const names[] = {"latency", "rate", "bandwidth"};
-  return names[test];
-}
+static const char* const test_names[] = {"latency", "rate", "bandwidth", "write", "read"};
+
+const char* test_name(enum test test) { return test_names[test]; }
+
+bool test_is_one_sided(enum test test) { return test == TEST_WRITE || test == TEST_READ; }
 
 const char* operation_name(enum operation operation) {
   static const char* const names[] = {"auto", "send", "inject"};
@@ -62,13 +65,14 @@ static int parse_name(const char* text, const char* const* names, int count) {
 
 static struct options options_for(const char* role, const char* test) {
   static const char* const roles[] = {"client", "server"};
-  static const char* const tests[] = {"latency", "rate", "bandwidth"};
   static const struct options defaults[] = {
       [TEST_LATENCY] = {.size = 64, .iterations = 20000, .warm_up = 1000, .window = 16},
       [TEST_RATE] = {.size = 64, .iterations = 1000000, .warm_up = 10000, .window = 64},
       [TEST_BANDWIDTH] = {.size = 1 << 20, .iterations = 2000, .warm_up = 100, .window = 16},
+      [TEST_WRITE] = {.size = 64, .iterations = 20000, .warm_up = 1000, .window = 1},
+      [TEST_READ] = {.size = 64, .iterations = 20000, .warm_up = 1000, .window = 1},
   };
-  int number = parse_name(test, tests, 3);
+  int number = parse_name(test, test_names, 5);
   struct options options = defaults[number];
   options.test = (enum test)number;
   options.is_server = parse_name(role, roles, 2) == 1;
@@ -88,20 +92,15 @@ static void options_validate(const struct options* options) {
 
 struct options options_parse(int argc, char** argv) {
   static const char* const operations[] = {"auto", "send", "inject"};
-  enum { WAIT = 256, SEND, TAGGED, CPU, PORT, NODE, TIMEOUT };
-  static const struct option long_options[] = {{"provider", required_argument, NULL, 'p'},
-                                               {"size", required_argument, NULL, 'S'},
-                                               {"iterations", required_argument, NULL, 'n'},
-                                               {"warm-up", required_argument, NULL, 'w'},
-                                               {"window", required_argument, NULL, 'W'},
-                                               {"wait", required_argument, NULL, WAIT},
-                                               {"send", required_argument, NULL, SEND},
-                                               {"tagged", no_argument, NULL, TAGGED},
-                                               {"cpu", required_argument, NULL, CPU},
-                                               {"port", required_argument, NULL, PORT},
-                                               {"node", required_argument, NULL, NODE},
-                                               {"timeout", required_argument, NULL, TIMEOUT},
-                                               {NULL, 0, NULL, 0}};
+  enum { WAIT = 256, SEND, TAGGED, CPU, PORT, NODE, TIMES, TIMEOUT };
+  static const struct option long_options[] = {
+      {"provider", required_argument, NULL, 'p'},    {"size", required_argument, NULL, 'S'},
+      {"iterations", required_argument, NULL, 'n'},  {"warm-up", required_argument, NULL, 'w'},
+      {"window", required_argument, NULL, 'W'},      {"wait", required_argument, NULL, WAIT},
+      {"send", required_argument, NULL, SEND},       {"tagged", no_argument, NULL, TAGGED},
+      {"cpu", required_argument, NULL, CPU},         {"port", required_argument, NULL, PORT},
+      {"node", required_argument, NULL, NODE},       {"times", required_argument, NULL, TIMES},
+      {"timeout", required_argument, NULL, TIMEOUT}, {NULL, 0, NULL, 0}};
   if (argc < 3) fail_usage();
   struct options options = options_for(argv[1], argv[2]);
   optind = 3;
@@ -118,6 +117,7 @@ struct options options_parse(int argc, char** argv) {
       case CPU: options.cpu = (int)parse_number(optarg, 0, 1023); break;
       case PORT: options.port = (int)parse_number(optarg, 0, 65535); break;
       case NODE: options.node = optarg; break;
+      case TIMES: options.times = optarg; break;
       case TIMEOUT: options.timeout_seconds = (unsigned)parse_number(optarg, 1, 86400); break;
       default: fail_usage();
     }

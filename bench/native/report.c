@@ -36,13 +36,32 @@ static int compare_numbers(const void* left, const void* right) {
   return (a > b) - (a < b);
 }
 
-void report_round_trips(struct report* report, uint64_t* nanoseconds, uint64_t count) {
+uint64_t* allocate_times(uint64_t count) {
+  uint64_t* times = calloc(count, sizeof *times);
+  if (!times) fail("no memory for %llu times", (unsigned long long)count);
+  // Touched now, so that no page fault falls into what is measured.
+  for (uint64_t i = 0; i < count; i++) ((volatile uint64_t*)times)[i] = 0;
+  return times;
+}
+
+void write_times(const struct options* options, const uint64_t* nanoseconds, unsigned parts) {
+  if (!options->times) return;
+  FILE* file = fopen(options->times, "wb");
+  if (!file) fail("cannot write %s", options->times);
+  for (uint64_t i = 0; i < options->iterations; i++) {
+    double microseconds = (double)nanoseconds[i] / 1000 / parts;
+    if (fwrite(&microseconds, sizeof microseconds, 1, file) != 1) fail("cannot write %s", options->times);
+  }
+  if (fclose(file)) fail("cannot write %s", options->times);
+}
+
+void report_times(struct report* report, uint64_t* nanoseconds, uint64_t count, unsigned parts) {
   uint64_t sum = 0;
   for (uint64_t i = 0; i < count; i++) sum += nanoseconds[i];
   qsort(nanoseconds, count, sizeof *nanoseconds, compare_numbers);
-  report->p50 = (double)nanoseconds[count / 2] / 2000;
-  report->p99 = (double)nanoseconds[count - 1 - count / 100] / 2000;
-  report->mean = (double)sum / (double)count / 2000;
+  report->p50 = (double)nanoseconds[count / 2] / 1000 / parts;
+  report->p99 = (double)nanoseconds[count - 1 - count / 100] / 1000 / parts;
+  report->mean = (double)sum / (double)count / 1000 / parts;
 }
 
 static void print_figure(const char* name, double value, int decimals) {
@@ -63,6 +82,7 @@ void report_print(const struct options* options, const struct report* report) {
   print_figure("mbps", report->mbps, 2);
   print_figure("cpuSeconds", report->cpu_seconds, 6);
   print_figure("peerCpuSeconds", report->peer_cpu_seconds, 6);
+  printf(",\"verified\":%u", report->verified);
   printf(",\"role\":\"%s\",\"wait\":\"%s\",\"operation\":\"%s\",\"window\":%u,\"libfabric\":\"%u.%u\"}\n",
          options->is_server ? "server" : "client", wait_name(options->wait),
          operation_name(report->operation), options->test == TEST_LATENCY ? 1 : options->window,

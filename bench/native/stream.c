@@ -50,17 +50,21 @@ static void run_sender(const struct options* options, int control, struct report
   free(sender.free_slots);
 }
 
-static void receive_messages(struct endpoint* endpoint, uint64_t count) {
+// The slot of the last one.
+static uint32_t receive_messages(struct endpoint* endpoint, uint64_t count) {
   struct fi_cq_tagged_entry entries[READ_BATCH];
+  uint32_t slot = 0;
   while (count) {
     uint32_t read = endpoint_read(endpoint, entries, READ_BATCH);
     if (!read && endpoint->wait != WAIT_SPIN) endpoint_sleep(endpoint);
     for (uint32_t i = 0; i < read; i++) {
+      slot = completion_slot(endpoint, &entries[i]);
       // Room is certain: the receive that completed has left it.
-      check(post_receive(endpoint, completion_slot(endpoint, &entries[i])), "fi_recv");
+      check(post_receive(endpoint, slot), "fi_recv");
     }
     count -= read;
   }
+  return slot;
 }
 
 static void run_receiver(const struct options* options, int control, struct report* report) {
@@ -74,11 +78,14 @@ static void run_receiver(const struct options* options, int control, struct repo
   control_barrier(control, &endpoint, options->is_server);
   double cpu = cpu_seconds();
   uint64_t start = now_nanoseconds();
-  receive_messages(&endpoint, options->iterations);
+  uint32_t last = receive_messages(&endpoint, options->iterations);
   uint64_t elapsed = now_nanoseconds() - start;
   report->cpu_seconds = cpu_seconds() - cpu;
   report->rate = (double)options->iterations * 1e9 / (double)elapsed;
   report->mbps = report->rate * (double)options->size / 1e6;
+  if (!has_pattern(slot_buffer(&endpoint, last), options->size))
+    fail("the last message holds other bytes than were sent");
+  report->verified = 1;
   control_barrier(control, &endpoint, options->is_server);
   endpoint_close(&endpoint);
 }
@@ -96,6 +103,7 @@ void run_stream(const struct options* options, int control) {
   if (!options->is_server) {
     report.rate = theirs.rate;
     report.mbps = theirs.mbps;
+    report.verified = theirs.verified;
   }
   report_print(options, &report);
 }
