@@ -18,6 +18,8 @@ export interface Sample {
   cpuSeconds?: number;
   /** Allocations of both processes. */
   allocations?: { addon: number; libfabric: number; lastOffset: string };
+  /** Messages whose bytes were checked, by both processes. */
+  verified?: number;
   note?: string;
 }
 
@@ -66,6 +68,9 @@ export function findCores(): Cores {
 
 export type Role = 'server' | 'client';
 
+/** Which core a process gets; 'both' for one that has two threads. */
+type Place = Role | 'both';
+
 /** Starts processes of one pair, and ends them all however it goes. */
 class Pair {
   readonly #cores: Cores;
@@ -76,12 +81,13 @@ class Pair {
     this.#cores = cores;
   }
 
-  start(role: Role, command: string, args: string[], options: SpawnOptions): ChildProcess {
+  start(place: Place, command: string, args: string[], options: SpawnOptions): ChildProcess {
     const { pair } = this.#cores;
-    const core = pair?.[role === 'server' ? 0 : 1];
-    const line = core === undefined ? [command, ...args] : ['taskset', '-c', String(core), command, ...args];
+    const cores = place === 'both' ? pair?.join() : pair?.[place === 'server' ? 0 : 1];
+    const line =
+      cores === undefined ? [command, ...args] : ['taskset', '-c', String(cores), command, ...args];
     const child = spawn(line[0], line.slice(1), options);
-    const entry = { name: role, child, errors: '' };
+    const entry = { name: place === 'both' ? 'program' : place, child, errors: '' };
     child.stderr?.on('data', (chunk: Buffer) => (entry.errors += chunk.toString()));
     this.#children.push(entry);
     child.on('error', (error) => {
@@ -195,6 +201,7 @@ export async function runOurs(
   const { client, server } = await pair.run(work);
   const sample: Sample = { ...server, ...client, cpuSeconds: client.cpuSeconds + server.cpuSeconds };
   if (server.rate !== undefined) sample.rate = server.rate;
+  if (client.verified !== undefined) sample.verified = client.verified + (server.verified ?? 0);
   if (client.allocations !== undefined && server.allocations !== undefined)
     sample.allocations = {
       addon: client.allocations.addon + server.allocations.addon,
@@ -205,16 +212,44 @@ export async function runOurs(
   return sample;
 }
 
+/** Runs a program in bench/child that has both sides in one process, on two threads. */
+export async function runThreads(
+  program: string,
+  settings: Omit<Settings, 'role'>,
+  cores: Cores,
+): Promise<Sample> {
+  const pair = new Pair(cores);
+  const work = async (): Promise<Result> => {
+    const args = [join(here, 'child', `${program}.js`), JSON.stringify(settings)];
+    const child = pair.start('both', process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
+    const result = await new Promise<Result>((resolve, reject) => {
+      child.on('message', (message) => {
+        const note = message as Note;
+        if (note.kind === 'result') resolve(note.result);
+        if (note.kind === 'failed') reject(pair.failure(note.message));
+      });
+      child.once('exit', () => reject(pair.failure('the program ended without a result')));
+    });
+    await pair.ended();
+    return result;
+  };
+  return pair.run(work);
+}
+
 // ---- C
 
 /** What to run the C loop with. */
 export interface LoopSettings {
   provider: string;
-  test: 'latency' | 'rate';
+  test: 'latency' | 'rate' | 'bandwidth' | 'write' | 'read';
   size: number;
   iterations: number;
   warmUp: number;
   wait?: 'spin' | 'fd' | 'set';
+  /** Operations in flight; default that of the test. */
+  window?: number;
+  /** Where to leave every time that was measured: µs, as doubles. */
+  timesFile?: string;
 }
 
 interface LoopReport {
@@ -223,22 +258,25 @@ interface LoopReport {
   rate: number | null;
   cpuSeconds: number;
   peerCpuSeconds: number;
+  verified: number;
   operation: string;
   wait: string;
 }
 
 /** Runs the C loop of bench/native. */
 export async function runLoop(program: string, settings: LoopSettings, cores: Cores): Promise<Sample> {
-  const { provider, test, size, iterations, warmUp, wait = 'spin' } = settings;
+  const { provider, test, size, iterations, warmUp, wait = 'spin', window, timesFile } = settings;
   const pair = new Pair(cores);
   const numbers = ['-S', size, '-n', iterations, '-w', warmUp, '--timeout', RUN_SECONDS].map(String);
   const args = [test, '-p', provider, '--wait', wait, ...numbers];
+  if (window !== undefined) args.push('-W', String(window));
+  const own = timesFile === undefined ? [] : ['--times', timesFile];
   const work = async (): Promise<Sample> => {
     const server = pair.start('server', program, ['server', ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
     const greeting = await firstLine(server);
     if (greeting === undefined) throw pair.failure('the C loop ended at once');
     const { port } = JSON.parse(greeting) as { port: number };
-    const client = pair.start('client', program, ['client', ...args, '--port', String(port)], {
+    const client = pair.start('client', program, ['client', ...args, ...own, '--port', String(port)], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const [answer] = await Promise.all([firstLine(client), pair.ended()]);
@@ -248,6 +286,7 @@ export async function runLoop(program: string, settings: LoopSettings, cores: Co
       ...(report.mean === null ? {} : { mean: report.mean }),
       ...(report.rate === null ? {} : { rate: report.rate }),
       cpuSeconds: report.cpuSeconds + report.peerCpuSeconds,
+      verified: report.verified,
       note: test === 'latency' ? `fi_${report.operation}, ${report.wait}` : report.wait,
     };
   };

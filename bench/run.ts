@@ -6,18 +6,30 @@
 import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { isAvailable } from 'libfabric';
-import { findCores } from './processes.js';
+import { runMatrix } from './matrix/main.js';
+import type { MatrixReport } from './matrix/report.js';
+import { formatMatrix } from './matrix/table.js';
+import { install } from './packages.js';
+import { type Cores, findCores } from './processes.js';
 import { type Outcome, type ReportedRow, formatTable, reportRow } from './report.js';
 import { type Group, type Measure, type Row, makeGroups } from './rows.js';
-import { nativePrograms, runInDebian13 } from './setup.js';
+import { type NativePrograms, nativePrograms, runInDebian13 } from './setup.js';
 
-const usage = `usage: npm run bench -- [options]
-  --json        one JSON array of rows on stdout (npm run --silent bench -- --json)
+const usage = `usage: npm run bench -- [options]            a few rows, with the project's goals
+       npm run bench -- --matrix [options]   every provider, workload and size, and all who are compared
+  --json        JSON on stdout (npm run --silent bench -- --json): an array of rows; an object for the matrix
   --runs N      runs of each side, in turns (5)
-  --quick       2 runs of a quarter of the messages
+  --quick       2 runs of fewer messages
+  --debian13    in a Debian 13 root, with libfabric 2.1 (needs root; scripts/debian13.sh makes it)
+rows:
   --only NAME   rows of that name only; may be given several times
   --list        names the rows
-  --debian13    in a Debian 13 root, with libfabric 2.1 (needs root; scripts/debian13.sh makes it)`;
+the matrix; each of these may be given several times, and leaves the others out:
+  --provider NAME   shm, tcp, 'tcp;ofi_rxm', sockets, 'udp;ofi_rxd', efa (without hardware: on the software device)
+  --workload NAME   ping-pong, rate, bandwidth, write, read, write-bandwidth, read-bandwidth
+  --size BYTES      8 to 4194304
+  --no-install      leaves out what needs packages of bench/ that are not installed
+  --side NAME       C, fi, awaited, iterator, batched, fi_pingpong, node:net, MessagePort, ws, zeromq`;
 
 function parseArguments() {
   return parseArgs({
@@ -28,7 +40,15 @@ function parseArguments() {
       only: { type: 'string', multiple: true, default: [] },
       list: { type: 'boolean', default: false },
       debian13: { type: 'boolean', default: false },
+      'no-install': { type: 'boolean', default: false },
+      matrix: { type: 'boolean', default: false },
+      provider: { type: 'string', multiple: true, default: [] },
+      workload: { type: 'string', multiple: true, default: [] },
+      size: { type: 'string', multiple: true, default: [] },
+      side: { type: 'string', multiple: true, default: [] },
+      // Of runs that a run starts: where the C programs are, and that it is on a software EFA device already.
       native: { type: 'string' },
+      'on-device': { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   }).values;
@@ -70,30 +90,34 @@ function select(groups: readonly Group[], only: readonly string[]): Group[] {
     .filter((group) => group.length !== 0);
 }
 
-async function main(): Promise<number> {
-  const options = parseArguments();
-  if (options.help) {
-    console.log(usage);
-    return 0;
-  }
-  if (options.debian13) return runInDebian13(process.argv.slice(2).filter((word) => word !== '--debian13'));
-  const found = isAvailable();
-  if (!found.available) throw new Error(`${found.reason}; ${found.remedy}`);
-  const runs = Number(options.runs ?? (options.quick ? 2 : 5));
-  if (!Number.isInteger(runs) || runs < 1)
-    throw new Error(`--runs ${options.runs ?? ''} is not a number of runs`);
+type Arguments = ReturnType<typeof parseArguments>;
 
-  const cores = findCores();
-  const programs = nativePrograms(options.native);
-  const groups = select(await makeGroups({ cores, programs, quick: options.quick }), options.only);
+/** What every benchmark runs with. */
+interface Setting {
+  version: string;
+  runs: number;
+  cores: Cores;
+  programs: () => NativePrograms;
+}
+
+// Six digits are more than the measure knows.
+const rounded = (_: string, value: unknown): unknown =>
+  typeof value === 'number' ? Number(value.toPrecision(6)) : value;
+
+function printJson(value: object): void {
+  process.stdout.write(`${JSON.stringify(value, rounded, 2)}\n`);
+}
+
+async function runRows(options: Arguments, setting: Setting): Promise<number> {
+  const { version, runs, cores, programs } = setting;
+  const groups = select(
+    await makeGroups({ cores, programs: programs(), quick: options.quick }),
+    options.only,
+  );
   if (options.list) {
     for (const { name, provider, title } of groups.flat()) console.log(`${name}  ${provider}  ${title}`);
     return 0;
   }
-  const [load] = loadavg();
-  say(`libfabric ${found.version}, Node ${process.versions.node}, ${cores.reason}`);
-  if (load > 0.5) say(`the machine is busy (load ${load.toFixed(1)}): the figures will be noisy`);
-
   const outcomes = new Map<Measure, Outcome>();
   const titles = new Map<ReportedRow, string>();
   for (const group of groups) {
@@ -102,19 +126,67 @@ async function main(): Promise<number> {
   }
   const rows = [...titles.keys()];
   if (options.json) {
-    // Six digits are more than the measure knows.
-    const rounded = (_: string, value: unknown): unknown =>
-      typeof value === 'number' ? Number(value.toPrecision(6)) : value;
-    process.stdout.write(`${JSON.stringify(rows, rounded, 2)}\n`);
+    printJson(rows);
     for (const row of rows)
       for (const error of row.errors) say(`${row.name} on ${row.provider} failed: ${error}`);
   } else {
-    console.log(
-      `\nlibfabric ${found.version}, Node ${process.versions.node}, ${cores.reason}, ${runs} runs\n`,
-    );
+    console.log(`\nlibfabric ${version}, Node ${process.versions.node}, ${cores.reason}, ${runs} runs\n`);
     console.log(formatTable(rows, titles));
   }
   return rows.some(({ errors }) => errors.length !== 0) ? 1 : 0;
+}
+
+function sizeOf(text: string): number {
+  const size = Number(text);
+  if (Number.isInteger(size) && size >= 1 && size <= 1 << 22) return size;
+  throw new Error(`--size ${text} is not a number of bytes from 1 to ${1 << 22}`);
+}
+
+function hasErrors({ cells }: MatrixReport): boolean {
+  return cells.some(({ sides }) => sides.some(({ error }) => error !== null));
+}
+
+async function runMatrixOf(options: Arguments, setting: Setting): Promise<number> {
+  const { version, ...common } = setting;
+  const { provider: providers, workload: workloads, side: sides, quick, native } = options;
+  const selection = { providers, workloads, sizes: options.size.map(sizeOf), sides, quick };
+  const more = { selection, native, libfabric: version, load: loadavg()[0], say };
+  const report = await runMatrix({ ...common, ...more }, options['on-device']);
+  if (options.json) printJson(report);
+  else console.log(formatMatrix(report));
+  return hasErrors(report) ? 1 : 0;
+}
+
+function runsOf({ runs, quick }: Arguments): number {
+  const asked = Number(runs ?? (quick ? 2 : 5));
+  if (Number.isInteger(asked) && asked >= 1) return asked;
+  throw new Error(`--runs ${runs ?? ''} is not a number of runs`);
+}
+
+async function main(): Promise<number> {
+  const options = parseArguments();
+  if (options.help) {
+    console.log(usage);
+    return 0;
+  }
+  if (options.matrix && !options['no-install']) {
+    const failure = install(say);
+    if (failure !== undefined)
+      say(`the packages of bench/ could not be installed, sides that need them are left out: ${failure}`);
+  }
+  if (options.debian13) return runInDebian13(process.argv.slice(2).filter((word) => word !== '--debian13'));
+  const found = isAvailable();
+  if (!found.available) throw new Error(`${found.reason}; ${found.remedy}`);
+  const { version } = found;
+  const runs = runsOf(options);
+  const cores = findCores();
+  const [load] = loadavg();
+  if (!options.list) {
+    say(`libfabric ${version}, Node ${process.versions.node}, ${cores.reason}`);
+    if (load > 0.5) say(`the machine is busy (load ${load.toFixed(1)}): the figures will be noisy`);
+  }
+  const setting = { version, runs, cores, programs: () => nativePrograms(options.native) };
+  return await (options.matrix ? runMatrixOf : runRows)(options, setting);
 }
 
 try {

@@ -105,7 +105,7 @@ npm_packages() {
 
 typescript() {
   if [ -e dist/index.js ] && [ -e out/tsc/done ] &&
-    [ -z "$(find src examples bench test tsconfig*.json rolldown.config.js package.json -newer out/tsc/done -print -quit 2>/dev/null)" ]; then
+    [ -z "$(find src examples bench test tsconfig*.json rolldown.config.js package.json -newer out/tsc/done -not -path "*/node_modules/*" -print -quit 2>/dev/null)" ]; then
     say "typescript: up to date"
     return
   fi

@@ -1,33 +1,27 @@
 // Ping-pong over libfabric/fi: the loop of bench/native/latency.c, call by call.
 import { performance } from 'node:perf_hooks';
+import type { CompletionQueue, Endpoint, Memory } from 'libfabric/fi';
+import { type Opened, READ_BATCH, SPIN_MICROSECONDS, contextOf, openLoop, slotBytes } from './fi-open.js';
 import {
-  AddressVector,
-  CompletionQueue,
-  Domain,
-  Endpoint,
-  EventQueue,
-  FI_CONTEXT,
-  FI_CONTEXT2,
-  FI_MSG,
-  FI_SOURCE,
-  Fabric,
-  Memory,
-  MemoryRegion,
-  getInfo,
-} from 'libfabric/fi';
-import { type Result, type Settings, barrier, exchange, runChild, startMeter, statistics } from './link.js';
+  type Result,
+  type Settings,
+  barrier,
+  exchange,
+  runChild,
+  startMeter,
+  statistics,
+  summary,
+} from './link.js';
+import { PROOFS, checkPattern, pattern } from './pattern.js';
 
 // As many as the C loop posts.
 const RECEIVES = 16;
-const STRIDE_BYTES = 128;
 // Contexts of receives begin at 1.
 const SEND = 0;
-const READ_BATCH = 64;
-const SPIN_MICROSECONDS = 1000;
 const SILENCE_MS = 20_000;
 
 const TRIAL_BLOCKS = 8;
-const TRIAL_ROUND_TRIPS = 2000;
+const MAX_TRIAL_ROUND_TRIPS = 2000;
 
 class PingPong {
   /** fi_inject(3) instead of fi_send(3). */
@@ -37,26 +31,35 @@ class PingPong {
   #used = 0;
   #heardAt = 0;
 
+  private readonly endpoint: Endpoint;
+  private readonly queue: CompletionQueue;
+  private readonly memory: Memory;
+  private readonly peer: number;
+  private readonly stride: number;
+
   constructor(
-    private readonly endpoint: Endpoint,
-    private readonly queue: CompletionQueue,
-    private readonly memory: Memory,
+    private readonly opened: Opened,
     private readonly size: number,
-    private readonly peer: number,
-  ) {}
+  ) {
+    // At hand for the loop that is measured.
+    ({
+      endpoint: this.endpoint,
+      queue: this.queue,
+      memory: this.memory,
+      peer: this.peer,
+      stride: this.stride,
+    } = opened);
+  }
 
   postReceive(context: number): boolean {
-    return this.endpoint.recv(this.memory, context * STRIDE_BYTES, this.size, context);
+    return this.endpoint.recv(this.memory, context * this.stride, this.size, context);
   }
 
   #progress(spinMicroseconds: number): void {
-    const { completions } = this.queue;
     const count = this.queue.read(READ_BATCH, spinMicroseconds);
     if (count === 0 && spinMicroseconds !== 0) this.#checkSilence();
     for (let index = 0; index < count; index++) {
-      if (completions.error(index) !== 0)
-        throw new Error(`completion failed: errno ${completions.error(index)}`);
-      const context = completions.context(index);
+      const context = contextOf(this.queue, index);
       if (context === SEND) {
         this.#sendPending = false;
       } else {
@@ -103,6 +106,27 @@ class PingPong {
     }
   }
 
+  #fill(number: number): void {
+    while (this.#sendPending) this.#progress(0);
+    slotBytes(this.opened, SEND, this.size).set(pattern(this.size, number));
+  }
+
+  #take(number: number): void {
+    this.awaitMessage();
+    checkPattern(slotBytes(this.opened, this.#used, this.size), this.size, number);
+  }
+
+  /** Messages whose bytes are checked, both ways. */
+  prove(role: Settings['role']): number {
+    for (let number = 0; number < PROOFS; number++) {
+      if (role === 'server') this.#take(number);
+      this.#fill(number + (role === 'server' ? PROOFS : 0));
+      this.send();
+      if (role === 'client') this.#take(number + PROOFS);
+    }
+    return PROOFS;
+  }
+
   ask(roundTrips: Float64Array): void {
     let previous = performance.now();
     for (let i = 0; i < roundTrips.length; i++) {
@@ -115,36 +139,16 @@ class PingPong {
   }
 }
 
-async function openInfo(provider: string): Promise<Awaited<ReturnType<typeof getInfo>>[number]> {
-  const hints = {
-    providerName: provider,
-    endpointType: 'FI_EP_RDM',
-    caps: FI_MSG,
-    mode: FI_CONTEXT | FI_CONTEXT2,
-    memoryMode: ['FI_MR_LOCAL', 'FI_MR_VIRT_ADDR', 'FI_MR_ALLOCATED', 'FI_MR_PROV_KEY'],
-    threading: 'FI_THREAD_SAFE',
-    addressVectorType: 'FI_AV_TABLE',
-    transmit: { messageOrder: ['FI_ORDER_SAS'] },
-    receive: { messageOrder: ['FI_ORDER_SAS'] },
-  };
-  const named = (infos: Awaited<ReturnType<typeof getInfo>>): (typeof infos)[number] | undefined =>
-    infos.find((info) => info.provider === provider);
-  let found = named(await getInfo(hints));
-  if (found?.addressFormat.startsWith('FI_SOCKADDR') === true)
-    found = named(await getInfo(hints, { node: '127.0.0.1', flags: FI_SOURCE }));
-  if (found === undefined) throw new Error(`no RDM provider is named exactly ${provider}`);
-  return found;
-}
-
 async function chooseCall(pingPong: PingPong, settings: Settings, injectSize: number): Promise<string> {
   if (settings.size > injectSize) return 'send';
   const best = [Infinity, Infinity];
+  const count = Math.min(MAX_TRIAL_ROUND_TRIPS, Math.ceil(settings.iterations / 10));
   for (let block = 0; block < TRIAL_BLOCKS; block++) {
     pingPong.inject = block % 2 === 1;
     if (settings.role === 'server') {
-      pingPong.answer(TRIAL_ROUND_TRIPS);
+      pingPong.answer(count);
     } else {
-      const times = new Float64Array(TRIAL_ROUND_TRIPS);
+      const times = new Float64Array(count);
       pingPong.ask(times);
       best[block % 2] = Math.min(best[block % 2], statistics(times).p50);
     }
@@ -155,31 +159,14 @@ async function chooseCall(pingPong: PingPong, settings: Settings, injectSize: nu
 }
 
 await runChild(async (settings) => {
-  const info = await openInfo(settings.provider);
-  const fabric = await Fabric.open(info);
-  const domain = await Domain.open(fabric, info);
-  const events = await EventQueue.open(fabric);
-  const queue = await CompletionQueue.open(domain, { capacity: 64 });
-  const addresses = await AddressVector.open(domain);
-  const endpoint = await Endpoint.open(domain, info);
-  endpoint.bind(events);
-  endpoint.bind(queue);
-  endpoint.bind(addresses);
-  await endpoint.enable();
-  const memory = Memory.allocate((RECEIVES + 1) * STRIDE_BYTES);
-  memory.bytes.fill(0x78);
-  const region = info.memoryMode.includes('FI_MR_LOCAL')
-    ? await MemoryRegion.register(domain, memory)
-    : undefined;
-
-  const theirs = await exchange(Buffer.from(endpoint.getName()).toString('base64'));
-  const peer = addresses.insert(Buffer.from(theirs, 'base64'));
-  const pingPong = new PingPong(endpoint, queue, memory, settings.size, peer);
+  const opened = await openLoop(settings, RECEIVES + 1);
+  const pingPong = new PingPong(opened, settings.size);
   for (let context = 1; context <= RECEIVES; context++)
     if (!pingPong.postReceive(context)) throw new Error(`no room for ${RECEIVES} receives`);
   await barrier();
 
-  const call = await chooseCall(pingPong, settings, info.injectSize);
+  const verified = pingPong.prove(settings.role);
+  const call = await chooseCall(pingPong, settings, opened.info.injectSize);
   pingPong.inject = call === 'inject';
   const roundTrips = new Float64Array(Math.max(settings.iterations, settings.warmUp));
   const run = (count: number): void => {
@@ -191,14 +178,8 @@ await runChild(async (settings) => {
   const stop = startMeter(settings);
   run(settings.iterations);
   const used = stop();
-  const times = settings.role === 'client' ? statistics(roundTrips.subarray(0, settings.iterations)) : {};
-  const result: Result = { ...used, ...times, note: `fi_${call}` };
-  return {
-    result,
-    close: async () => {
-      await endpoint.close();
-      await region?.close();
-      for (const object of [queue, addresses, events, domain, fabric]) await object.close();
-    },
-  };
+  const times =
+    settings.role === 'client' ? summary(settings, roundTrips.subarray(0, settings.iterations)) : {};
+  const result: Result = { ...used, ...times, verified, note: `fi_${call}` };
+  return { result, close: opened.close };
 });

@@ -1,6 +1,13 @@
 // What one of two measured processes needs of the runner that started it, over the IPC channel: its settings, an
 // exchange of words with the other process, a barrier, and a place for its result. Nothing of it is used while measuring.
-import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readSync, writeFileSync, writeSync } from 'node:fs';
+
+/** What is measured. Latencies and one-sided operations are timed one by one, the others as a stream. */
+export type Workload =
+  'ping-pong' | 'rate' | 'bandwidth' | 'write' | 'read' | 'write-bandwidth' | 'read-bandwidth';
+
+/** How a program uses the everyday layer. */
+export type Way = 'awaited' | 'iterator' | 'batched';
 
 /** What a child is to do; the same for both, but for the role. */
 export interface Settings {
@@ -16,6 +23,16 @@ export interface Settings {
   receiveBy?: 'messages' | 'batches' | 'recv';
   /** Of open(); left out: its default. */
   spinMicroseconds?: number;
+  /** What is measured, where a program can do several. */
+  workload?: Workload;
+  /** How the everyday layer is used. */
+  way?: Way;
+  /** Operations in flight; default 1. */
+  window?: number;
+  /** What carries the bytes, in programs without libfabric. */
+  transport?: string;
+  /** Where to leave every time that was measured: µs, as doubles. */
+  timesFile?: string;
   /** The file that malloc_count.so maps, where allocations are counted instead of time. */
   mallocFile?: string;
 }
@@ -29,7 +46,7 @@ export interface Allocations {
   lastOffset: string;
 }
 
-/** What a child has measured. Times in µs are halves of a round trip. */
+/** What a child has measured. Times in µs are halves of a round trip, or of one operation. */
 export interface Result {
   p50?: number;
   mean?: number;
@@ -38,6 +55,8 @@ export interface Result {
   /** User and system time of this process while measuring. */
   cpuSeconds: number;
   allocations?: Allocations;
+  /** Messages whose bytes were compared with what they should be; one that differs is an error. */
+  verified?: number;
   /** What was chosen at run time, in words. */
   note?: string;
 }
@@ -49,7 +68,8 @@ export type Note =
   | { kind: 'result'; result: Result }
   | { kind: 'failed'; message: string };
 
-function say(note: Note): Promise<void> {
+/** Tells the runner. */
+export function say(note: Note): Promise<void> {
   return new Promise((resolve, reject) => {
     if (process.send === undefined) {
       reject(new Error('this program is started by bench/run'));
@@ -131,12 +151,26 @@ export function startMeter(settings: Settings): () => { cpuSeconds: number; allo
   };
 }
 
-/** Statistics of round trips in ms, as halves in µs; the same that the C loop computes. Sorts them. */
-export function statistics(roundTrips: Float64Array): { p50: number; mean: number } {
+/**
+ * Statistics of times in ms, as µs of each of `parts`, of which a round trip has two; the same that the C loop computes.
+ * Sorts them.
+ */
+export function statistics(times: Float64Array, parts = 2): { p50: number; mean: number } {
   let sum = 0;
-  for (const time of roundTrips) sum += time;
-  roundTrips.sort();
-  return { p50: roundTrips[roundTrips.length >> 1] * 500, mean: (sum / roundTrips.length) * 500 };
+  for (const time of times) sum += time;
+  times.sort();
+  const scale = 1000 / parts;
+  return { p50: times[times.length >> 1] * scale, mean: (sum / times.length) * scale };
+}
+
+/** The same, once they are all in the file that the runner asked for. */
+export function summary(settings: Settings, times: Float64Array, parts = 2): ReturnType<typeof statistics> {
+  const { timesFile } = settings;
+  if (timesFile !== undefined) {
+    const microseconds = times.map((time) => (time * 1000) / parts);
+    writeFileSync(timesFile, new Uint8Array(microseconds.buffer));
+  }
+  return statistics(times, parts);
 }
 
 /** Runs a child: `measure` returns its result, and what to close once both processes have theirs. */

@@ -1,13 +1,16 @@
 #!/usr/bin/env node
 /** The command of the package: `libfabric SUBCOMMAND …`. */
+import { bench } from './bench.js';
 import { softefa } from './softefa.js';
 import { UsageError } from './usage.js';
 
 const USAGE = `usage: libfabric softefa [OPTIONS] -- COMMAND [ARGUMENTS]
        libfabric pingpong [OPTIONS] [SERVER_ADDRESS]
+       libfabric bench [OPTIONS]
        libfabric --help | SUBCOMMAND --help
 
 subcommands:
+  bench     measures this package beside C programs and what else Node programs have; needs a checkout of the repository
   pingpong  sends messages back and forth with itself or with libfabric's fi_pingpong, checks them, says how fast it was
   softefa   runs a command on software EFA devices: any program that uses libfabric's efa provider, without EFA hardware
 `;
@@ -15,6 +18,8 @@ subcommands:
 async function main(args: readonly string[]): Promise<number> {
   const [subcommand, ...rest] = args;
   switch (subcommand) {
+    case 'bench':
+      return await bench(rest);
     case 'pingpong':
       return await (await import('./pingpong.js')).pingpong(rest);
     case 'softefa':
