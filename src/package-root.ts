@@ -2,8 +2,12 @@
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
-/** A file of what the build has made, such as the addon. Throws where this code was copied away from its package. */
+/** The folder of the package: node_modules/libfabric, or a checkout. Throws where this code was copied away from it. */
+export function packageRoot(): string {
+  return dirname(createRequire(import.meta.url).resolve('libfabric/package.json'));
+}
+
+/** A file of what the build has made, such as the addon. */
 export function built(name: string): string {
-  const root = dirname(createRequire(import.meta.url).resolve('libfabric/package.json'));
-  return join(root, 'build/Release', name);
+  return join(packageRoot(), 'build/Release', name);
 }

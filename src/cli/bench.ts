@@ -2,10 +2,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-
-/** What this command belongs to: a checkout, or node_modules/libfabric. */
-const root = fileURLToPath(new URL('../..', import.meta.url));
+import { packageRoot } from '../package-root.js';
 
 const ELSEWHERE = `the benchmarks are in the repository of this package, not in what is installed, since they are compiled and
 compare with packages that it does not depend on. In a checkout run
@@ -14,7 +11,7 @@ compare with packages that it does not depend on. In a checkout run
 `;
 
 /** The exit status: 1 where something could not be run, 2 where there are no benchmarks. */
-export async function bench(args: readonly string[], folder = root): Promise<number> {
+export async function bench(args: readonly string[], folder = packageRoot()): Promise<number> {
   if (!existsSync(join(folder, 'bench', 'run.ts'))) {
     process.stderr.write(`libfabric: ${ELSEWHERE}`);
     return 2;
