@@ -9,6 +9,7 @@ const report = process.env.LIBFABRIC_TEST_REPORT;
 
 /** Files that keep both cores busy by themselves, with child processes, or that look at what a core is doing. */
 const alone = [
+  'test/bench/**/*.test.ts',
   'test/cli/**/*.test.ts',
   'test/endpoint/{asleep,away,dead-peers}.test.ts',
   'test/lifecycle/**/*.test.ts',
