@@ -12,9 +12,6 @@ namespace ofi {
 
 namespace {
 
-// Providers read a whole address structure, or text up to its end, whatever was given.
-constexpr size_t kLongestAddress = 512;
-
 std::vector<uint8_t> padded(const uint8_t* bytes, size_t length) {
   std::vector<uint8_t> copy(bytes, bytes + length);
   copy.resize(std::max(length + 1, kLongestAddress), 0);

@@ -29,6 +29,9 @@ constexpr uint32_t kNewestDeclaredVersion = FI_VERSION(2, 6);
 // The oldest release whose behaviour is known.
 constexpr uint32_t kOldestSupportedVersion = FI_VERSION(1, 17);
 
+// Providers read a whole address structure, or text up to its end, whatever was given: it gets so much room.
+constexpr size_t kLongestAddress = 512;
+
 // Bytes behind each structure that a newer library may write without harm.
 constexpr size_t kTailRoom = 128;
 

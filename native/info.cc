@@ -12,8 +12,6 @@ namespace {
 
 constexpr napi_type_tag kInfoTag = {0x6c696266'61627269ULL, 0x63000000'696e666fULL};
 
-constexpr size_t kLongestAddress = 512;
-
 char* copy_text(const std::string& text) { return text.empty() ? nullptr : strdup(text.c_str()); }
 
 // A copy that the hints own, with zeros behind it: providers read a whole address structure, whatever was given.

@@ -1,5 +1,5 @@
 // The peers of an endpoint, by address: the only place that inserts into and removes from its AddressVector.
-import { FabricError, statusError } from '../fi/errors.js';
+import { closedError, statusError } from '../fi/errors.js';
 import { type Contact, formatContact, parseContact } from './contact.js';
 import type { Core } from './core.js';
 import { meet, moveIn } from './neighbours.js';
@@ -54,8 +54,7 @@ export class PeerTable implements PeerOwner {
     });
     return texts.map((text) => {
       const peer = this.#byContact.get(text);
-      if (peer === undefined)
-        throw new FabricError(`the contact '${text}' was closed meanwhile`, 'ERR_FABRIC_CLOSED');
+      if (peer === undefined) throw closedError(`the contact '${text}', which was given up meanwhile,`);
       peer.uses += 1;
       return peer;
     });

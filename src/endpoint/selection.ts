@@ -16,7 +16,7 @@ import {
   isAvailable,
   libraryVersion,
 } from '../fi/index.js';
-import { FabricError, rangeError, typeError } from '../fi/errors.js';
+import { type FabricError, rangeError, typeError, unavailableByCall } from '../fi/errors.js';
 import { statfsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { FI_ENODATA, FI_ENOSPC } from '../fi/errno.js';
@@ -86,12 +86,7 @@ function sharedMemoryShortage(): string | undefined {
 /** Others took the room in /dev/shm between fi_getinfo's look and the endpoint's own. */
 export function sharedMemoryFull(call: string | undefined): FabricError {
   const shortage = sharedMemoryShortage() ?? `/dev/shm is full; ${ROOM_ADVICE}`;
-  return new FabricError(
-    `the endpoint has no room for its file: ${shortage}`,
-    'ERR_FABRIC_UNAVAILABLE',
-    FI_ENOSPC,
-    call,
-  );
+  return unavailableByCall(`the endpoint has no room for its file: ${shortage}`, FI_ENOSPC, call);
 }
 
 interface Relaxation {
@@ -349,9 +344,8 @@ export async function noProvider(refused: readonly Candidate[]): Promise<Error> 
     const name = requested === provider ? provider : `${requested} (${provider})`;
     lines.push(`${name}: ${reason}`);
   }
-  return new FabricError(
+  return unavailableByCall(
     `no provider can be opened with these options. ${lines.join('. ')}. explain() with the same options says more`,
-    'ERR_FABRIC_UNAVAILABLE',
     FI_ENODATA,
     'fi_getinfo',
   );

@@ -5,8 +5,11 @@ import * as C from './constants.js';
 import {
   STATUS_NO_SUCH_PEER,
   STATUS_UNSUPPORTED,
-  FabricError,
+  type FabricError,
+  addressError,
   checkInteger,
+  noEventQueueError,
+  refusedError,
   statusError,
   typeError,
   unsupportedError,
@@ -15,12 +18,10 @@ import type { EventQueue } from './event-queue.js';
 import { addon } from './library.js';
 import { Memory } from './memory.js';
 import { enumValue } from './names.js';
+import { NO_HANDLE } from './object.js';
 import { answerOf } from './one-sided.js';
 import { OptionEndpoint } from './option-endpoint.js';
 import { registers } from './registers.js';
-
-// What no object has as its handle.
-const NO_HANDLE = 2 ** 32 - 1;
 
 // As enum fi_collective_op numbers them.
 const calls = [
@@ -39,23 +40,15 @@ function joinError(status: number): FabricError {
         call,
       );
     case STATUS_NO_SUCH_PEER:
-      return new FabricError(
+      return addressError(
         `${call}: the Endpoint's own address is none of the set, or the set is of another AddressVector than its own`,
-        'ERR_FABRIC_ADDRESS',
-        0,
         call,
       );
     case -C.FI_ENOEQ:
-      return new FabricError(
-        `${call}: bind an EventQueue to the Endpoint before enable(), which tells when all have joined`,
-        'FI_ENOEQ',
-        C.FI_ENOEQ,
-        call,
-      );
+      return noEventQueueError(call);
     case -C.FI_EINVAL:
-      return new FabricError(
-        `${call}: the parent is a group of another Endpoint, or not all of it have joined yet`,
-        'FI_EINVAL',
+      return refusedError(
+        'the parent is a group of another Endpoint, or not all of it have joined yet',
         C.FI_EINVAL,
         call,
       );
@@ -148,14 +141,9 @@ export abstract class CollectiveEndpoint extends OptionEndpoint {
     if (status === 0) return true;
     const name = calls[kind];
     if (status === -C.FI_EOPBADSTATE)
-      throw new FabricError(
-        `${name}: not all members have joined yet`,
-        'FI_EOPBADSTATE',
-        C.FI_EOPBADSTATE,
-        name,
-      );
+      throw refusedError('not all members have joined yet', C.FI_EOPBADSTATE, name);
     if (status === STATUS_NO_SUCH_PEER)
-      throw new FabricError(`${name}: the root is no member of the group`, 'ERR_FABRIC_ADDRESS', 0, name);
+      throw addressError(`${name}: the root is no member of the group`, name);
     if (status === STATUS_UNSUPPORTED)
       throw unsupportedError(
         `the provider has no ${name} of ${datatype}${operation === undefined ? '' : ` with ${operation}`} ` +

@@ -44,12 +44,15 @@ export class Endpoint extends DataEndpoint {
    *
    * @param flags - For a CompletionQueue FI_TRANSMIT, FI_RECV, or both, which is the default. For a Counter what it counts:
    *   FI_SEND, FI_RECV, FI_READ, FI_WRITE, FI_REMOTE_READ, FI_REMOTE_WRITE; FI_SEND and FI_RECV by default. Otherwise 0n.
+   * @throws RangeError for an object of another Domain, or an EventQueue of another Fabric.
    * @throws FabricError with the fi_errno where the provider does not count what is asked for.
    */
   bind(other: AddressVector | CompletionQueue | Counter | EventQueue, flags?: bigint): void {
     const moves = other instanceof CompletionQueue || other instanceof Counter;
     if (!moves && !(other instanceof AddressVector) && !(other instanceof EventQueue))
       throw typeError('other', other, 'an AddressVector, a CompletionQueue, a Counter or an EventQueue');
+    const domain = this.parents[0];
+    (other instanceof EventQueue ? domain.parents[0] : domain).checkOwns('other', other);
     const bits = flags ?? (moves ? FI_TRANSMIT | FI_RECV : 0n);
     this.bindTo(other, bits);
     if (other instanceof EventQueue) {

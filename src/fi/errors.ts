@@ -1,6 +1,6 @@
 // The only file that builds errors. Codes are stable, messages are not.
 import { loadAddon } from '../native.js';
-import { FI_ENOSYS, FI_EOPNOTSUPP, errnoName } from './errno.js';
+import { FI_ENOEQ, FI_ENOSYS, FI_EOPNOTSUPP, errnoName } from './errno.js';
 import { explainProviderError } from './provider-errors.js';
 
 /** Codes of this package's own; every other code is the C name of an fi_errno, such as FI_ENOMEM (fi_errno(3)). */
@@ -274,6 +274,11 @@ export function unavailableError(reason: string, remedy: string): FabricError {
   return new FabricError(`${reason}. ${remedy}`, 'ERR_FABRIC_UNAVAILABLE');
 }
 
+/** The same where a call found it out. */
+export function unavailableByCall(message: string, errno: number, call: string | undefined): FabricError {
+  return new FabricError(message, 'ERR_FABRIC_UNAVAILABLE', errno, call);
+}
+
 /** An address, or a contact, that cannot be used. */
 export function addressError(message: string, call?: string): FabricError {
   return new FabricError(message, 'ERR_FABRIC_ADDRESS', 0, call);
@@ -282,6 +287,21 @@ export function addressError(message: string, call?: string): FabricError {
 /** Bytes that are no address, given to a call. */
 export function checkAddress(call: string, problem: string | undefined): void {
   if (problem !== undefined) throw addressError(`${call}: ${problem}`);
+}
+
+/** An endpoint without the queue that a call's end is told by. */
+export function noEventQueueError(call: string): FabricError {
+  return new FabricError(
+    `${call}: bind an EventQueue to the Endpoint before enable(), which tells when it is done`,
+    'FI_ENOEQ',
+    FI_ENOEQ,
+    call,
+  );
+}
+
+/** A call that cannot be made as it was, or not yet, for which there is an fi_errno. */
+export function refusedError(problem: string, errno: number, call: string): FabricError {
+  return new FabricError(`${call}: ${problem}`, errnoName(errno), errno, call);
 }
 
 /** Something that is in use, and for how long. */

@@ -37,10 +37,12 @@ export class PassiveEndpoint extends OptionEndpoint {
   /**
    * `fi_pep_bind(3)`: binds the queue that tells of requests. It cannot be closed before the endpoint.
    *
+   * @throws RangeError for an EventQueue of another Fabric.
    * @see https://ofiwg.github.io/libfabric/main/man/fi_endpoint.3.html
    */
   bind(events: EventQueue): void {
     if (!(events instanceof EventQueue)) throw typeError('events', events, 'an EventQueue');
+    this.parents[0].checkOwns('events', events);
     check(addon().bindPassiveEndpoint(this.handle, events.handle), 'fi_pep_bind', 'the PassiveEndpoint');
     events.attach(this);
   }

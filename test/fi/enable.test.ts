@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { AddressVector, CompletionQueue, Counter, EventQueue } from 'libfabric/fi';
 import { openSide } from '../helpers/fi.js';
 import { describeOnProviders } from '../helpers/providers.js';
 
@@ -20,5 +21,21 @@ describeOnProviders('enable', {}, (provider) => {
     ).rejects.toThrow(closed);
     await expect(seen.enabling).rejects.toThrow(closed);
     await seen.closing;
+  });
+});
+
+describeOnProviders('bind', {}, (provider) => {
+  it('takes nothing of another Domain, nor an EventQueue of another Fabric', async () => {
+    const { domain, fabric } = await openSide(provider);
+    const other = await openSide(provider);
+    const { endpoint } = other;
+    await using counter = await Counter.open(domain);
+    await using addresses = await AddressVector.open(domain);
+    await using queue = await CompletionQueue.open(domain);
+    await using events = await EventQueue.open(fabric);
+    for (const foreign of [counter, addresses, queue, events])
+      expect(() => {
+        endpoint.bind(foreign);
+      }).toThrow(RangeError);
   });
 });
