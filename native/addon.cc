@@ -22,9 +22,11 @@
 #include "memory.h"
 #include "memory_region.h"
 #include "message.h"
+#include "multicast.h"
 #include "options.h"
 #include "passive_endpoint.h"
 #include "poll_set.h"
+#include "profile.h"
 #include "rdma_core.h"
 #include "shm_janitor.h"
 #include "wait_set.h"
@@ -207,6 +209,8 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   register_atomic(exports, environment);
   register_atomic_vector(exports, environment);
   register_deferred_work(exports, environment);
+  register_multicast(exports, environment);
+  register_profile(exports, environment);
   register_shm_janitor(exports, environment);
   return exports;
 }

@@ -2,6 +2,7 @@
 #include "atomic.h"
 #include "handle.h"
 #include "parts.h"
+#include "trigger.h"
 
 namespace ofi {
 
@@ -151,7 +152,8 @@ ssize_t call_message(const AtomicVectorCall& call, const Post& post, const Regis
   }
 }
 
-// atomicVector (AtomicVectorCall): registers().parts, remote_parts, immediate and operation_flags.
+// atomicVector (AtomicVectorCall): registers().parts, remote_parts, immediate, operation_flags and what
+// Trigger reads.
 napi_value atomic_vector(napi_env env, napi_callback_info info) {
   const FastCall a(env, info);
   const AtomicVectorCall call(a);
@@ -164,8 +166,11 @@ napi_value atomic_vector(napi_env env, napi_callback_info info) {
   const bool asks = !call.has_flags || (registers.operation_flags & FI_COMPLETION) != 0;
   uint8_t traits = call.has_flags ? 0 : post.endpoint->transmit_traits;
   if (!asks && post.endpoint->selects_transmits) traits = kSilent;
+  const Trigger trigger(a, *post.endpoint, call.has_flags ? registers.operation_flags : 0);
+  if (trigger.status() != kOk) return a.answer(trigger.status());
   take_slot(&post, a.u32(1), Direction::Transmit, parts.blocks(), parts.count(), traits);
   if (post.status != kOk) return a.answer(post.status);
+  trigger.arm(post);
   const uint32_t size = datatype_size(call.datatype);
   const Elements operands(parts, 0, call.operands, size);
   const Elements compares(parts, call.operands, call.compares, size);

@@ -86,6 +86,16 @@ void CounterObject::read(uint64_t* value, uint64_t* errors) {
   *errors = last_errors_.load();
 }
 
+bool CounterObject::has_reached(uint64_t threshold) {
+  uint64_t value = 0;
+  uint64_t errors = 0;
+  read(&value, &errors);
+  if (value + errors < threshold) return false;
+  // Whoever raised the counter may be about to start it: this waits for that.
+  fi_cntr_add(fid, 0);
+  return true;
+}
+
 // One look, and a pause where that did not suffice: -FI_EAGAIN. Without a file descriptor fi_cntr_wait is not for use: shm 1.17 never comes back from it, and others crash where
 // there is no wait object at all.
 int CounterObject::wait_slice(uint64_t threshold, uint64_t errors_before, uint64_t left_ms,

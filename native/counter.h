@@ -25,6 +25,9 @@ class CounterObject : public FidObject<fid_cntr> {
   // closes. A status.
   int wait(uint64_t threshold, uint64_t timeout_ms);
 
+  // Whether value and errors together are as many, and what waited for that in the provider has been started.
+  bool has_reached(uint64_t threshold);
+
   fid_domain* domain = nullptr;
   bool waits = false;  // it has a wait object that fi_cntr_wait works with
   std::atomic<bool> closing{false};

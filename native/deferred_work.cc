@@ -250,16 +250,6 @@ Napi::Value flush_work(const Napi::CallbackInfo& info) {
 
 }  // namespace
 
-bool DeferredWorkObject::has_started() const {
-  uint64_t value = 0;
-  uint64_t errors = 0;
-  trigger->read(&value, &errors);
-  if (value + errors < work.threshold) return false;
-  // Whoever raised the counter may be about to start it: this waits for that.
-  fi_cntr_add(trigger->fid, 0);
-  return true;
-}
-
 int DeferredWorkObject::refuse_close() {
   if (is_over) return kOk;
   if (fi_control(&domain->fid, FI_CANCEL_WORK, &work) != 0) return kWaiting;

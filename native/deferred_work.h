@@ -17,8 +17,7 @@ class DeferredWorkObject : public Object {
 
   // Cancels it where it may still wait.
   int refuse_close() override;
-  bool has_started() const;
-  bool changes_counter() const { return work.op_type == FI_OP_CNTR_SET || work.op_type == FI_OP_CNTR_ADD; }
+  bool has_started() const { return trigger->has_reached(work.threshold); }
 
   fid_domain* domain = nullptr;
   CounterObject* trigger = nullptr;

@@ -261,6 +261,12 @@ void EndpointObject::update_traits() {
   if ((receive_flags & FI_MULTI_RECV) != 0) receive_traits |= kManyMessages;
 }
 
+int EndpointObject::refuse_close() {
+  for (const Triggered& entry : triggered)
+    if (!entry.is_over(this) && !entry.counter->has_reached(entry.threshold)) return kWaiting;
+  return kOk;
+}
+
 void EndpointObject::before_close() {
   enabled = false;
   if (neighbour != 0) ShmNeighbours::of_process().rest(neighbour);

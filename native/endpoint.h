@@ -33,6 +33,8 @@ class EndpointObject : public FidObject<fid_ep> {
   EndpointObject() : FidObject(kKind, "Endpoint") {}
   ~EndpointObject() override;
 
+  // While an operation waits for a counter, which the provider would make after the endpoint's end.
+  int refuse_close() override;
   void before_close() override;
   int close_blocking() override;
   void after_close() override;
@@ -96,6 +98,18 @@ class EndpointObject : public FidObject<fid_ep> {
   EventQueueObject* events = nullptr;
   // In one order everywhere, since two endpoints may lock those that they share.
   std::vector<CounterObject*> counters;
+  // Operations with FI_TRIGGER that may be in flight, each until `counter` reaches `threshold` in the provider's hands.
+  struct Triggered {
+    const Operation* operation;
+    uint32_t generation;
+    CounterObject* counter;
+    uint64_t threshold;
+    bool is_over(const EndpointObject* of) const {
+      return operation->state.load() != SlotState::Busy || operation->endpoint != of ||
+             operation->generation != generation;
+    }
+  };
+  std::vector<Triggered> triggered;
   // Contexts of operations that the provider dropped at close, by queue: transmit then receive.
   std::shared_ptr<std::vector<uint32_t>> dropped = std::make_shared<std::vector<uint32_t>>();
   // An shm endpoint's file in /dev/shm, and the lock that says it is in use.

@@ -269,6 +269,9 @@ void Environment::shut_down() {
   // Endpoints first, since the provider writes into memory through them; then whatever depends on nothing else.
   auto rank = [](const std::shared_ptr<Object>& object) {
     switch (object->kind) {
+      // These close before the endpoint that they are of.
+      case Kind::MulticastGroup:
+      case Kind::Profile: return -1;
       case Kind::PassiveEndpoint:
       case Kind::Endpoint: return 0;
       case Kind::CollectiveGroup:

@@ -75,6 +75,7 @@ int64_t handle_of(const EventQueueObject& queue, const FabricEvent& event) {
       if (event.error == 0) static_cast<CollectiveGroupObject*>(dependant)->joined = true;
       return dependant->handle;
     }
+    if (dependant->kind == Kind::MulticastGroup && event.context == dependant) return dependant->handle;
     if (dependant->kind != Kind::Endpoint) continue;
     auto* endpoint = static_cast<EndpointObject*>(dependant);
     if (endpoint->fid == nullptr || &endpoint->fid->fid != event.source) continue;

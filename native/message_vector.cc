@@ -1,6 +1,8 @@
 // Messages of several parts, and the calls with flags: fi_sendv(3), fi_sendmsg(3) and their like.
 #include "handle.h"
+#include "multicast.h"
 #include "parts.h"
+#include "trigger.h"
 
 namespace ofi {
 
@@ -10,14 +12,15 @@ namespace {
 enum MessageCall : uint32_t {
   kReceives = 1,
   kTagged = 2,
-  kHasFlags = 4,  // the form that ends in msg, with registers().operation_flags
+  kHasFlags = 4,   // the form that ends in msg, with registers().operation_flags
+  kMulticast = 8,  // with kHasFlags: to a group, whose handle stands in the place of the peer
 };
 
 #define OFI_HAS_MESSAGE(ep, call) OFI_HAS_OP((ep)->msg, fi_ops_msg, call)
 #define OFI_HAS_TAGGED(ep, call) OFI_HAS_OP((ep)->tagged, fi_ops_tagged, call)
 
 bool is_there(const fid_ep* ep, uint32_t call) {
-  switch (call) {
+  switch (call & ~kMulticast) {
     case 0: return OFI_HAS_MESSAGE(ep, sendv);
     case kReceives: return OFI_HAS_MESSAGE(ep, recvv);
     case kHasFlags: return OFI_HAS_MESSAGE(ep, sendmsg);
@@ -75,15 +78,16 @@ ssize_t call_tagged(const Post& post, const Registers& registers, Parts& parts, 
                                  : fi_tsendmsg(ep, &message, registers.operation_flags);
 }
 
-// messageVector: endpoint, context, call, count, peer | -1; registers().parts, tag, ignore, immediate and
-// operation_flags.
+// messageVector: endpoint, context, call, count, peer | -1 | group; registers().parts, tag, ignore, immediate,
+// operation_flags and what Trigger reads.
 napi_value message_vector(napi_env env, napi_callback_info info) {
   const FastCall a(env, info);
   const Registers& registers = a.environment().registers();
   const uint32_t call = a.u32(2);
   const bool receives = (call & kReceives) != 0;
   const Direction direction = receives ? Direction::Receive : Direction::Transmit;
-  Post post = prepare_peer(a.environment(), a.u32(0), a.i32(4), direction);
+  Post post = (call & kMulticast) != 0 ? prepare_group(a.environment(), a.u32(0), a.u32(4))
+                                       : prepare_peer(a.environment(), a.u32(0), a.i32(4), direction);
   if (post.status != kOk) return a.answer(post.status);
   if (!is_there(post.endpoint->fid, call)) return a.answer(kUnsupported);
   Parts parts;
@@ -97,9 +101,12 @@ napi_value message_vector(napi_env env, napi_callback_info info) {
     if (parts.length() > post.endpoint->inject_size) return a.answer(-FI_EMSGSIZE);
     if (!parts.forget_descriptors()) return a.answer(kDeviceMemory);
   }
+  const Trigger trigger(a, *post.endpoint, flags);
+  if (trigger.status() != kOk) return a.answer(trigger.status());
   take_slot(&post, a.u32(1), direction, parts.blocks(), parts.count(),
             traits_of(*post.endpoint, call, flags));
   if (post.status != kOk) return a.answer(post.status);
+  trigger.arm(post);
   return a.answer(finish_post(post, (call & kTagged) != 0 ? call_tagged(post, registers, parts, call)
                                                           : call_messages(post, registers, parts, call)));
 }

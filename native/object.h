@@ -30,6 +30,8 @@ enum class Kind : uint8_t {
   AvSet,
   CollectiveGroup,
   DeferredWork,
+  MulticastGroup,
+  Profile,
 };
 
 enum class Phase : uint8_t { Opening, Open, Closing, Closed };

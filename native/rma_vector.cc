@@ -1,6 +1,7 @@
 // Reads and writes of several parts, and the calls with flags: fi_readv(3), fi_writemsg(3) and their like.
 #include "handle.h"
 #include "parts.h"
+#include "trigger.h"
 
 namespace ofi {
 
@@ -46,8 +47,8 @@ ssize_t call_provider(const Post& post, const Registers& registers, Parts& parts
                                : fi_readmsg(ep, &message, registers.operation_flags);
 }
 
-// rmaVector: endpoint, context, call, count, remote count, peer; registers().parts, remote_parts, immediate and
-// operation_flags.
+// rmaVector: endpoint, context, call, count, remote count, peer; registers().parts, remote_parts, immediate,
+// operation_flags and what Trigger reads.
 napi_value rma_vector(napi_env env, napi_callback_info info) {
   const FastCall a(env, info);
   const Registers& registers = a.environment().registers();
@@ -68,8 +69,11 @@ napi_value rma_vector(napi_env env, napi_callback_info info) {
     }
     traits = endpoint.selects_transmits && (flags & FI_COMPLETION) == 0 ? kSilent : 0;
   }
+  const Trigger trigger(a, *post.endpoint, (call & kHasFlags) != 0 ? registers.operation_flags : 0);
+  if (trigger.status() != kOk) return a.answer(trigger.status());
   take_slot(&post, a.u32(1), Direction::Transmit, parts.blocks(), parts.count(), traits);
   if (post.status != kOk) return a.answer(post.status);
+  trigger.arm(post);
   return a.answer(finish_post(post, call_provider(post, registers, parts, call, remote_count(a.u32(4)))));
 }
 

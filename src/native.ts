@@ -143,6 +143,18 @@ export interface Addon {
   ): Handle;
   retireWork(work: Handle): Status;
   flushWork(domain: Handle, counter: Handle): Status;
+  joinMulticast(
+    endpoint: Handle,
+    address: Uint8Array,
+    flags: bigint,
+  ): { handle: Handle; opening: Promise<Handle> } | Status;
+  openProfile(of: Handle, flags: bigint): Promise<Handle>;
+  profileList(
+    profile: Handle,
+    events: boolean,
+  ): [number, boolean, number, bigint, number, string, string][] | Status;
+  readProfile(profile: Handle, variable: number): bigint | Status;
+  changeProfile(profile: Handle, what: number, flags: bigint): Status;
   openAddressVector(domain: Handle, count: number): Promise<Handle>;
   insertAddresses(av: Handle, bytes: Uint8Array, stride: number): Promise<number[] | Status>;
   insertAddress(av: Handle, bytes: Uint8Array): number;

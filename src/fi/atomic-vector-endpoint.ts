@@ -145,11 +145,11 @@ export function putLists(
   return count;
 }
 
-function putFlags(options: AtomicMessageOptions | undefined): void {
+function putFlags(endpoint: AtomicEndpoint, options: AtomicMessageOptions | undefined): void {
   // struct fi_msg_atomic has room for it, but no provider delivers it.
   if ((options as MessageOptions | undefined)?.immediate !== undefined)
     throw unsupportedError('atomics carry no remote CQ data: leave out options.immediate', 'fi_atomicmsg');
-  putOptions(options);
+  putOptions(endpoint, options);
 }
 
 /**
@@ -277,7 +277,7 @@ export abstract class AtomicVectorEndpoint extends AtomicEndpoint {
     context: number,
     options?: AtomicMessageOptions,
   ): boolean {
-    putFlags(options);
+    putFlags(this, options);
     const kind = KIND_ATOMIC | HAS_FLAGS;
     return this.#post(kind, 'fi_atomicmsg', { operands }, peer, remotes, datatype, operation, context);
   }
@@ -298,7 +298,7 @@ export abstract class AtomicVectorEndpoint extends AtomicEndpoint {
     context: number,
     options?: AtomicMessageOptions,
   ): boolean {
-    putFlags(options);
+    putFlags(this, options);
     const kind = KIND_FETCH | HAS_FLAGS;
     const lists = { operands, results };
     return this.#post(kind, 'fi_fetch_atomicmsg', lists, peer, remotes, datatype, operation, context);
@@ -321,7 +321,7 @@ export abstract class AtomicVectorEndpoint extends AtomicEndpoint {
     context: number,
     options?: AtomicMessageOptions,
   ): boolean {
-    putFlags(options);
+    putFlags(this, options);
     const kind = KIND_COMPARE | HAS_FLAGS;
     const lists = { operands, compares, results };
     return this.#post(kind, 'fi_compare_atomicmsg', lists, peer, remotes, datatype, operation, context);

@@ -37,6 +37,8 @@ export {
   type DeferredTransfer,
   type DeferredWorkOptions,
 } from './deferred-work.js';
+export { MulticastGroup } from './multicast.js';
+export { Profile, type ProfileEntry } from './profile.js';
 export { PollSet, tryWait } from './poll-set.js';
 export { WaitSet } from './wait-set.js';
 export type { DataEndpoint } from './data-endpoint.js';
@@ -58,7 +60,7 @@ export {
 export type { RmaEndpoint } from './rma-endpoint.js';
 export type { MessageEndpoint } from './message-endpoint.js';
 export type { Part } from './parts.js';
-export type { AtomicMessageOptions, MessageOptions, SendFlags } from './post.js';
+export type { AtomicMessageOptions, MessageOptions, SendFlags, Trigger } from './post.js';
 export { type DeviceMemory, Memory } from './memory.js';
 export {
   MemoryRegion,

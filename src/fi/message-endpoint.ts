@@ -6,7 +6,7 @@ import { addon } from './library.js';
 import type { Flags } from './names.js';
 import { refusalOf } from './one-sided.js';
 import { type Part, putParts } from './parts.js';
-import { type MessageOptions, checkFlags, putOptions } from './post.js';
+import { type MessageOptions, type Trigger, checkFlags, putOptions, putTrigger } from './post.js';
 import { registers } from './registers.js';
 
 // Which call, as native/message_vector.cc numbers them.
@@ -76,7 +76,7 @@ export abstract class MessageEndpoint extends ConnectionEndpoint {
    */
   sendMessage(parts: readonly Part[], peer: number, context: number, options?: MessageOptions): boolean {
     putParts('parts', parts, { least: 1, most: this.info.transmit.iovLimit });
-    putOptions(options);
+    putOptions(this, options);
     return this.#post(HAS_FLAGS, 'fi_sendmsg', parts.length, peer, context);
   }
 
@@ -90,13 +90,14 @@ export abstract class MessageEndpoint extends ConnectionEndpoint {
    * that is too long, which several providers do not survive (docs/providers.md).
    *
    * @param flags - FI_MULTI_RECV, FI_MORE, FI_COMPLETION; default none.
+   * @param trigger - Has it wait for a counter (FI_TRIGGER); default: posted at once.
    * @see https://ofiwg.github.io/libfabric/main/man/fi_msg.3.html
    */
-  recvMessage(parts: readonly Part[], context: number, flags?: Flags, peer = -1): boolean {
+  recvMessage(parts: readonly Part[], context: number, flags?: Flags, peer = -1, trigger?: Trigger): boolean {
     const bits = checkFlags(flags, RECEIVE_FLAGS, 'flags');
     const many = (bits & FI_MULTI_RECV) !== 0n;
     putParts('parts', parts, many ? ONE_PART : { least: 1, most: this.info.receive.iovLimit });
-    registers().wide[5] = bits;
+    registers().wide[5] = bits | putTrigger(this, trigger, 'trigger');
     return this.#post(RECEIVES | HAS_FLAGS, 'fi_recvmsg', parts.length, peer, context);
   }
 
@@ -137,7 +138,7 @@ export abstract class MessageEndpoint extends ConnectionEndpoint {
     options?: MessageOptions,
   ): boolean {
     putParts('parts', parts, { least: 1, most: this.info.transmit.iovLimit });
-    putOptions(options);
+    putOptions(this, options);
     registers().wide[1] = checkUint64('tag', tag);
     return this.#post(TAGGED | HAS_FLAGS, 'fi_tsendmsg', parts.length, peer, context);
   }
@@ -154,6 +155,7 @@ export abstract class MessageEndpoint extends ConnectionEndpoint {
    * Not every provider has these, and one that has not may take the call for a receive: docs/providers.md.
    *
    * @param flags - FI_PEEK, FI_CLAIM, FI_DISCARD, FI_MORE, FI_COMPLETION; default none.
+   * @param trigger - Has it wait for a counter (FI_TRIGGER); default: posted at once.
    * @throws FabricError FI_EINVAL for FI_CLAIM with a context that has not claimed.
    * @see https://ofiwg.github.io/libfabric/main/man/fi_tagged.3.html
    */
@@ -164,18 +166,27 @@ export abstract class MessageEndpoint extends ConnectionEndpoint {
     flags?: Flags,
     ignore = 0n,
     peer = -1,
+    trigger?: Trigger,
   ): boolean {
     const bits = checkFlags(flags, TAGGED_RECEIVE_FLAGS, 'flags');
     const discards = (bits & FI_DISCARD) !== 0n;
     if (discards && (bits & (FI_PEEK | FI_CLAIM)) === 0n)
       throw rangeError('flags', 'FI_DISCARD', 'FI_DISCARD with FI_PEEK, or with FI_CLAIM');
+    if (trigger !== undefined && (bits & (FI_PEEK | FI_CLAIM)) !== 0n)
+      throw rangeError(
+        'flags',
+        flags,
+        'without FI_PEEK and FI_CLAIM',
+        'A receive with a trigger only posts a buffer',
+      );
+    const waits = putTrigger(this, trigger, 'trigger');
     const brings = !discards && (bits & FI_PEEK) === 0n;
     putParts('parts', parts, brings ? { least: 1, most: this.info.receive.iovLimit } : NO_PARTS);
     const { wide } = registers();
     wide[1] = checkUint64('tag', tag);
     wide[2] = checkUint64('ignore', ignore);
     // A message that is discarded cannot be received afterwards.
-    wide[5] = discards && (bits & FI_PEEK) !== 0n ? bits & ~FI_CLAIM : bits;
+    wide[5] = (discards && (bits & FI_PEEK) !== 0n ? bits & ~FI_CLAIM : bits) | waits;
     return this.#post(TAGGED | RECEIVES | HAS_FLAGS, 'fi_trecvmsg', parts.length, peer, context);
   }
 

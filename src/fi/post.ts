@@ -10,9 +10,12 @@ import {
   FI_MORE,
   FI_REMOTE_CQ_DATA,
   FI_TRANSMIT_COMPLETE,
+  FI_TRIGGER,
 } from './constants.js';
-import { checkUint64, rangeError } from './errors.js';
+import { Counter } from './counter.js';
+import { checkUint64, rangeError, typeError } from './errors.js';
 import { type Flags, flagBits, flagNames } from './names.js';
+import type { FabricObject } from './object.js';
 import { registers } from './registers.js';
 
 // Flags of the data calls, as native/message.h numbers them.
@@ -67,6 +70,14 @@ export function postFlags(options: SendFlags | undefined): number {
   }
 }
 
+/** When an operation starts (struct fi_triggered_context with FI_TRIGGER_THRESHOLD). */
+export interface Trigger {
+  /** Of the endpoint's Domain. It cannot be closed before the endpoint. */
+  counter: Counter;
+  /** The operation waits until the counter has this value; a whole number up to 2^53. */
+  threshold: bigint | number;
+}
+
 /** Flags of a call that ends in msg, and what travels with it. */
 export interface MessageOptions {
   /**
@@ -77,10 +88,15 @@ export interface MessageOptions {
   flags?: Flags | undefined;
   /** Remote CQ data, up to the domain's immediateSize bytes (FI_REMOTE_CQ_DATA). */
   immediate?: bigint | undefined;
+  /**
+   * Has the operation wait for a counter (FI_TRIGGER), for endpoints opened with that capability; not with FI_INJECT. The
+   * endpoint cannot be closed while it waits.
+   */
+  trigger?: Trigger | undefined;
 }
 
 /** As MessageOptions, for calls that carry no remote CQ data: atomics (fi_atomic(3)). */
-export type AtomicMessageOptions = Pick<MessageOptions, 'flags'>;
+export type AtomicMessageOptions = Pick<MessageOptions, 'flags' | 'trigger'>;
 
 /** The flags that all calls with flags share. */
 export const TRANSMIT_FLAGS =
@@ -106,11 +122,41 @@ export function checkFlags(given: Flags | undefined, allowed: bigint, argument: 
   return flags;
 }
 
-/** Puts flags of a call that ends in msg, and its remote CQ data, into the registers. */
-export function putOptions(options: MessageOptions | undefined, allowed = TRANSMIT_FLAGS): void {
+// Where the addon looks for them (native/trigger.cc).
+const COUNTER = 12;
+const THRESHOLD = 13;
+
+/** Puts what an operation waits for into the registers, and answers the flag that says so; none without a trigger. */
+export function putTrigger(endpoint: FabricObject, trigger: Trigger | undefined, argument: string): bigint {
+  if (trigger === undefined) return 0n;
+  if (typeof trigger !== 'object' || (trigger as unknown) === null)
+    throw typeError(argument, trigger, '{ counter, threshold }');
+  const { counter, threshold } = trigger;
+  if (!(counter instanceof Counter)) throw typeError(`${argument}.counter`, counter, 'a Counter');
+  endpoint.parents.at(0)?.checkOwns(`${argument}.counter`, counter);
+  const { call } = registers();
+  call[THRESHOLD] = Number(checkUint64(`${argument}.threshold`, threshold, BigInt(Number.MAX_SAFE_INTEGER)));
+  call[COUNTER] = counter.handle;
+  return FI_TRIGGER;
+}
+
+/** Puts flags of an endpoint's call that ends in msg, its remote CQ data and its trigger into the registers. */
+export function putOptions(
+  endpoint: FabricObject,
+  options: MessageOptions | undefined,
+  allowed = TRANSMIT_FLAGS,
+): void {
   const { wide } = registers();
   const flags = checkFlags(options?.flags, allowed, 'options.flags');
   const immediate = options?.immediate;
   if (immediate !== undefined) wide[0] = checkUint64('options.immediate', immediate);
-  wide[5] = immediate === undefined ? flags : flags | FI_REMOTE_CQ_DATA;
+  const waits = putTrigger(endpoint, options?.trigger, 'options.trigger');
+  if (waits !== 0n && (flags & FI_INJECT) !== 0n)
+    throw rangeError(
+      'options.flags',
+      'FI_INJECT',
+      'without FI_INJECT',
+      'An operation with a trigger needs its memory later',
+    );
+  wide[5] = flags | waits | (immediate === undefined ? 0n : FI_REMOTE_CQ_DATA);
 }

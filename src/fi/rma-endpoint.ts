@@ -169,9 +169,9 @@ export abstract class RmaEndpoint extends AtomicVectorEndpoint {
     peer: number,
     remotes: readonly RemoteMemory[],
     context: number,
-    options?: Pick<MessageOptions, 'flags'>,
+    options?: Pick<MessageOptions, 'flags' | 'trigger'>,
   ): boolean {
-    putOptions({ flags: options?.flags }, READ_FLAGS);
+    putOptions(this, { flags: options?.flags, trigger: options?.trigger }, READ_FLAGS);
     return this.#post(HAS_FLAGS, 'fi_readmsg', parts, peer, remotes, context);
   }
 
@@ -190,7 +190,7 @@ export abstract class RmaEndpoint extends AtomicVectorEndpoint {
     context: number,
     options?: MessageOptions,
   ): boolean {
-    putOptions(options);
+    putOptions(this, options);
     return this.#post(HAS_FLAGS | WRITES, 'fi_writemsg', parts, peer, remotes, context);
   }
 }
