@@ -35,6 +35,35 @@ TEST(says_that_it_has_rdma) {
   CHECK_EQ(attributes.max_rdma_size, 1U << 30);
 }
 
+// The bytes are taken when it is posted, from memory that nobody registered.
+TEST(sends_inline_what_may_change_at_once) {
+  nic();
+  const Opened device;
+  ibv_qp *const a = device.pair(), *const b = device.pair();
+  {
+    const Region into(device, 32, IBV_ACCESS_LOCAL_WRITE, 'b');
+    const auto send = [&](size_t length) {
+      std::vector<char> bytes(length, 'i');
+      ibv_qp_ex* const pair = ibv_qp_to_qp_ex(a);
+      ibv_wr_start(pair);
+      pair->wr_id = 1;
+      ibv_wr_send(pair);
+      ibv_wr_set_inline_data(pair, bytes.data(), length);
+      ibv_wr_set_ud_addr(pair, device.handle, b->qp_num, kQueueKey);
+      CHECK_EQ(ibv_wr_complete(pair), 0);
+      bytes.assign(length, 'x');
+    };
+    receive(b, into.element(0, 32), 2);
+    send(32);
+    CHECK_EQ(device.next().error, 0U);
+    CHECK_EQ(device.next().error, 0U);
+    CHECK(into.bytes == std::vector<char>(32, 'i'));
+    send(33);  // more than the device says it takes
+    CHECK_EQ(device.next().error, 6U);
+  }
+  for (ibv_qp* pair : {a, b}) CHECK_EQ(ibv_destroy_qp(pair), 0);
+}
+
 TEST(writes_and_reads_more_than_a_packet) {
   nic();
   Opened device;
