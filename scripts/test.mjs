@@ -4,7 +4,7 @@
 //   native    C++ unit tests of what needs no Node, under ASan and UBSan, then under TSan
 //   asan      the vitest files about lifecycle, with the addon itself under ASan
 //   efa       suites of the binding on provider efa, over the software EFA device
-//   debian13  the vitest suite in a Debian 13 root, on libfabric 2.1, then the efa suites there
+//   debian13  the vitest suite in a Debian 13 root, on libfabric 2.1, then the efa suites there, and those of efa-direct
 //
 // A part that cannot run here is skipped with its reason; where CI is set that is a failure. The last line adds up.
 import { spawnSync } from 'node:child_process';
@@ -178,19 +178,29 @@ const onHardware = process.env.LIBFABRIC_TEST_EFA === 'hardware';
 /** The suites again whose way differs where the device itself reads and writes remote memory. */
 const rdmaSuites = ['endpoint/atomic', 'endpoint/rma', 'fi/rma', 'fi/rma-vector'];
 
+/** Those that hold on efa-direct, which has no order, no tags, no software that makes several packets one message. */
+const directSuites = [
+  ...['input', 'many-peers', 'open'].map((name) => `endpoint/${name}`),
+  ...['address-vector', 'batch', 'enable', 'message', 'message-vector'].map((name) => `fi/${name}`),
+];
+const directRdmaSuites = [
+  ...['rma', 'rma-input'].map((name) => `endpoint/${name}`),
+  ...['memory-region', 'rma', 'rma-vector'].map((name) => `fi/${name}`),
+];
+
 /** Whether this machine's libfabric is older than 2, so that efaSuitesOn117 hold. */
 function isOldLibfabric() {
   const print = `import('libfabric/fi').then((fi) => process.stdout.write(String(fi.libraryVersion().version)))`;
   return Number(spawnSync('node', ['-e', print], { cwd: root, encoding: 'utf8' }).stdout) < 0x20000;
 }
 
-function runOnEfa(name, suites, before = [], more = {}) {
+function runOnEfa(name, suites, before = [], more = {}, provider = 'efa') {
   return runVitest(name, {
     before: [...before, ...(onHardware ? [] : ['node', join(root, 'dist/cli/main.js'), 'softefa', '--'])],
     filters: suites.map((suite) => `test/${suite}.test.ts`),
     env: {
-      LIBFABRIC_TEST_PROVIDERS: 'efa',
-      LIBFABRIC_TEST_REQUIRED: 'efa',
+      LIBFABRIC_TEST_PROVIDERS: provider,
+      LIBFABRIC_TEST_REQUIRED: provider,
       ...(onHardware ? {} : onDevice),
       ...more,
     },
@@ -285,6 +295,8 @@ const parts = {
           suite,
           runOnEfa('efa-debian13', efaSuites, before),
           runOnEfa('efa-rdma-debian13', rdmaSuites, before, { SOFTEFA_RDMA: '1' }),
+          runOnEfa('efa-direct-debian13', directSuites, before, {}, 'efa-direct'),
+          runOnEfa('efa-direct-rdma-debian13', directRdmaSuites, before, { SOFTEFA_RDMA: '1' }, 'efa-direct'),
         )
       : suite;
   },

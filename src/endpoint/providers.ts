@@ -135,6 +135,7 @@ const table: readonly Provider[] = [
     completesInOrder: false,
     readsBeforeClose: 'never',
     injectsAtOnce: false,
+    immediateBytes: 4,
     removesAddresses: false,
     cancelsDirected: false,
     directsMessages: false,

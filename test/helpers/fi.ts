@@ -28,7 +28,7 @@ import type { ProviderUnderTest } from './providers.js';
 const BOUND_MS = 15_000;
 
 export interface FiOptions {
-  /** Capabilities to ask for; default messages and tagged messages. */
+  /** Capabilities to ask for; default messages and, where there are any, tagged ones. */
   caps?: readonly string[];
   /** What to open, in place of what the provider offers for `caps`. */
   info?: Info;
@@ -60,10 +60,13 @@ export interface Completed {
 
 export function hintsFor(
   provider: ProviderUnderTest,
-  caps: readonly string[] = ['FI_MSG', 'FI_TAGGED'],
+  caps: readonly string[] = provider.isBare ? ['FI_MSG'] : ['FI_MSG', 'FI_TAGGED'],
 ): Hints {
+  const messageOrder = provider.isBare ? [] : ['FI_ORDER_SAS'];
   return {
     providerName: provider.name,
+    // The other one of the same provider is listed before or behind it, by the library's version.
+    ...(provider.fabric === undefined ? {} : { fabricName: provider.fabric }),
     endpointType: 'FI_EP_RDM',
     caps,
     mode: FI_CONTEXT | FI_CONTEXT2,
@@ -71,8 +74,8 @@ export function hintsFor(
     threading: 'FI_THREAD_SAFE',
     addressVectorType: 'FI_AV_TABLE',
     resourceManagement: 'FI_RM_ENABLED',
-    transmit: { messageOrder: ['FI_ORDER_SAS'] },
-    receive: { messageOrder: ['FI_ORDER_SAS'] },
+    transmit: { messageOrder },
+    receive: { messageOrder },
   };
 }
 

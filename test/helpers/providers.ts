@@ -23,6 +23,10 @@ import { type Provider, providerNamed } from '../../src/endpoint/providers.js';
 export interface ProviderUnderTest extends Provider {
   /** Bound by the IP providers: tests never leave the machine. */
   readonly node: string | undefined;
+  /** The name that open() is given, and that the suites and the ledger know it by. */
+  readonly label: string;
+  /** Without software of the provider's in between: no order, messages of one packet, nothing is cancelled (efa-direct). */
+  readonly isBare: boolean;
   /** libfabric's version, as 0x10011 for 1.17: some behaviour changed with it. */
   readonly libraryVersion: number;
 }
@@ -48,27 +52,41 @@ const chosen = process.env.LIBFABRIC_TEST_PROVIDERS?.split(',')
   .filter((name) => name !== '');
 
 /**
- * All that the tests know how to run, by libfabric's names for this version. efa needs a device, real or of the command
- * `libfabric softefa`, so it is run where it is asked for: `node scripts/test.mjs efa`.
+ * All that the tests know how to run, by libfabric's names for this version. efa and efa-direct need a device, real or of the
+ * command `libfabric softefa`, so they are run where they are asked for: `node scripts/test.mjs efa`.
  */
 export const providerNames: readonly string[] = [
   ...['shm', tcp, 'tcp;ofi_rxm', 'sockets', 'udp;ofi_rxd'],
-  ...(chosen?.includes('efa') === true ? ['efa'] : []),
+  ...['efa', 'efa-direct'].filter((name) => chosen?.includes(name)),
 ];
 
 /** A provider by libfabric's name, for a suite of its own. */
 export function underTest(name: string): ProviderUnderTest {
   const provider = providerNamed(name);
-  return { ...provider, node: provider.ip ? '127.0.0.1' : undefined, libraryVersion: version };
+  return {
+    ...provider,
+    node: provider.ip ? '127.0.0.1' : undefined,
+    label: provider.asked ?? provider.name,
+    isBare: name === 'efa-direct',
+    libraryVersion: version,
+  };
 }
 
 /** The options of open() that choose this provider, on the loopback interface where it has addresses. */
-export function openOptions(provider: ProviderUnderTest): { provider: string; node?: string } {
-  return { provider: provider.name, ...(provider.node === undefined ? {} : { node: provider.node }) };
+export function openOptions({ label, node, isBare }: ProviderUnderTest): {
+  provider: string;
+  node?: string;
+  ordered?: false;
+} {
+  return {
+    provider: label,
+    ...(node === undefined ? {} : { node }),
+    ...(isBare ? { ordered: false } : {}),
+  };
 }
 
 async function whyNot(provider: ProviderUnderTest, options: SuiteOptions): Promise<string | undefined> {
-  const { name } = provider;
+  const { label: name } = provider;
   if (!library.available) return library.reason;
   if (chosen !== undefined && !chosen.includes(name) && !(chosen.includes('tcp') && name === tcp))
     return `LIBFABRIC_TEST_PROVIDERS leaves it out`;
