@@ -20,6 +20,8 @@ export interface Sample {
   allocations?: { addon: number; libfabric: number; lastOffset: string };
   /** Messages whose bytes were checked, by both processes. */
   verified?: number;
+  /** What a cost consists of; the unit of each is the end of its name. */
+  figures?: Record<string, number>;
   note?: string;
 }
 
@@ -201,6 +203,7 @@ export async function runOurs(
   const { client, server } = await pair.run(work);
   const sample: Sample = { ...server, ...client, cpuSeconds: client.cpuSeconds + server.cpuSeconds };
   if (server.rate !== undefined) sample.rate = server.rate;
+  if (client.figures !== undefined) sample.figures = { ...server.figures, ...client.figures };
   if (client.verified !== undefined) sample.verified = client.verified + (server.verified ?? 0);
   if (client.allocations !== undefined && server.allocations !== undefined)
     sample.allocations = {

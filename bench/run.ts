@@ -6,6 +6,9 @@
 import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { isAvailable } from 'libfabric';
+import { writeFileSync } from 'node:fs';
+import { formatHtml } from './matrix/html.js';
+import { formatMarkdown } from './matrix/markdown.js';
 import { runMatrix } from './matrix/main.js';
 import type { MatrixReport } from './matrix/report.js';
 import { formatMatrix } from './matrix/table.js';
@@ -17,6 +20,7 @@ import { type NativePrograms, nativePrograms, runInDebian13 } from './setup.js';
 
 const usage = `usage: npm run bench -- [options]            a few rows, with the project's goals
        npm run bench -- --matrix [options]   every provider, workload and size, and all who are compared
+       npm run bench -- --costs [options]    memory of a peer, an idle endpoint, a flood beside an HTTP server, 10^7 messages
   --json        JSON on stdout (npm run --silent bench -- --json): an array of rows; an object for the matrix
   --runs N      runs of each side, in turns (5)
   --quick       2 runs of fewer messages
@@ -24,11 +28,14 @@ const usage = `usage: npm run bench -- [options]            a few rows, with the
 rows:
   --only NAME   rows of that name only; may be given several times
   --list        names the rows
-the matrix; each of these may be given several times, and leaves the others out:
+the matrix and the costs, which may be asked for together:
+  --html FILE       one page with charts, which needs nothing else
+  --markdown FILE   tables, as docs/benchmarks.md has them
+  --no-install      leaves out what needs packages of bench/ that are not installed
+each of these may be given several times, and leaves the others out:
   --provider NAME   shm, tcp, 'tcp;ofi_rxm', sockets, 'udp;ofi_rxd', efa (without hardware: on the software device)
   --workload NAME   ping-pong, rate, bandwidth, write, read, write-bandwidth, read-bandwidth
   --size BYTES      8 to 4194304
-  --no-install      leaves out what needs packages of bench/ that are not installed
   --side NAME       C, fi, awaited, iterator, batched, fi_pingpong, node:net, MessagePort, ws, zeromq`;
 
 function parseArguments() {
@@ -40,6 +47,9 @@ function parseArguments() {
       only: { type: 'string', multiple: true, default: [] },
       list: { type: 'boolean', default: false },
       debian13: { type: 'boolean', default: false },
+      costs: { type: 'boolean', default: false },
+      html: { type: 'string' },
+      markdown: { type: 'string' },
       'no-install': { type: 'boolean', default: false },
       matrix: { type: 'boolean', default: false },
       provider: { type: 'string', multiple: true, default: [] },
@@ -142,16 +152,21 @@ function sizeOf(text: string): number {
   throw new Error(`--size ${text} is not a number of bytes from 1 to ${1 << 22}`);
 }
 
-function hasErrors({ cells }: MatrixReport): boolean {
-  return cells.some(({ sides }) => sides.some(({ error }) => error !== null));
+function hasErrors({ cells, costs }: MatrixReport): boolean {
+  const failed = cells.some(({ sides }) => sides.some(({ error }) => error !== null));
+  return failed || costs.some(({ error }) => error !== null);
 }
 
 async function runMatrixOf(options: Arguments, setting: Setting): Promise<number> {
   const { version, ...common } = setting;
   const { provider: providers, workload: workloads, side: sides, quick, native } = options;
-  const selection = { providers, workloads, sizes: options.size.map(sizeOf), sides, quick };
+  const wanted = { providers, workloads, sizes: options.size.map(sizeOf), sides, quick };
+  const selection = options.matrix ? wanted : undefined;
   const more = { selection, native, libfabric: version, load: loadavg()[0], say };
-  const report = await runMatrix({ ...common, ...more }, options['on-device']);
+  const all = { ...common, ...more, withCosts: options.costs, quick, providers };
+  const report = await runMatrix(all, options['on-device']);
+  if (options.html !== undefined) writeFileSync(options.html, formatHtml(report));
+  if (options.markdown !== undefined) writeFileSync(options.markdown, formatMarkdown(report));
   if (options.json) printJson(report);
   else console.log(formatMatrix(report));
   return hasErrors(report) ? 1 : 0;
@@ -169,7 +184,8 @@ async function main(): Promise<number> {
     console.log(usage);
     return 0;
   }
-  if (options.matrix && !options['no-install']) {
+  const isMatrix = options.matrix || options.costs;
+  if (isMatrix && !options['no-install']) {
     const failure = install(say);
     if (failure !== undefined)
       say(`the packages of bench/ could not be installed, sides that need them are left out: ${failure}`);
@@ -186,7 +202,7 @@ async function main(): Promise<number> {
     if (load > 0.5) say(`the machine is busy (load ${load.toFixed(1)}): the figures will be noisy`);
   }
   const setting = { version, runs, cores, programs: () => nativePrograms(options.native) };
-  return await (options.matrix ? runMatrixOf : runRows)(options, setting);
+  return await (isMatrix ? runMatrixOf : runRows)(options, setting);
 }
 
 try {

@@ -31,6 +31,12 @@ export interface Settings {
   window?: number;
   /** What carries the bytes, in programs without libfabric. */
   transport?: string;
+  /** Who reads completions, for what an idle endpoint costs; default 'auto'. */
+  progress?: 'auto' | 'inline' | 'thread';
+  /** How many peers are known, for what one costs. */
+  peers?: number;
+  /** How long something is watched. */
+  seconds?: number;
   /** Where to leave every time that was measured: µs, as doubles. */
   timesFile?: string;
   /** The file that malloc_count.so maps, where allocations are counted instead of time. */
@@ -57,6 +63,8 @@ export interface Result {
   allocations?: Allocations;
   /** Messages whose bytes were compared with what they should be; one that differs is an error. */
   verified?: number;
+  /** What a cost consists of; the unit of each is the end of its name. */
+  figures?: Record<string, number>;
   /** What was chosen at run time, in words. */
   note?: string;
 }

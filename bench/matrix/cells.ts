@@ -59,6 +59,13 @@ export const workloads: readonly WorkloadPlan[] = [
 /** Bytes of a message, or of one operation. */
 export const sizes: readonly number[] = [8, 64, 512, 4096, 32_768, 262_144, 4_194_304];
 
+/** A size as people write it. */
+export function sizeName(size: number): string {
+  if (size < 1024) return `${size} B`;
+  if (size % 1024 !== 0) return `${(size / 1024).toFixed(1)} KiB`;
+  return size < MIB ? `${size >> 10} KiB` : `${+(size / MIB).toFixed(1)} MiB`;
+}
+
 /** What is measured on. */
 export interface ProviderPlan {
   /** As open() takes it. */

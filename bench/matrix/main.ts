@@ -3,6 +3,8 @@ import { spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { type CostOptions, chooseCosts, costSteps, runCosts } from '../costs/run.js';
+import type { CostReport } from '../costs/report.js';
 import type { Cores } from '../processes.js';
 import type { NativePrograms } from '../setup.js';
 import { showProgress } from './progress.js';
@@ -10,7 +12,13 @@ import { type CellReport, type MatrixReport, describeMachine } from './report.js
 import { type Plan, type Selection, makePlan, runPlan, stepsOf } from './run.js';
 
 export interface MatrixOptions {
-  selection: Selection;
+  /** Cells of the matrix; undefined: none. */
+  selection: Selection | undefined;
+  /** Whether to measure costs as well. */
+  withCosts: boolean;
+  quick: boolean;
+  /** Those wanted; an empty list means all. */
+  providers: readonly string[];
   runs: number;
   cores: Cores;
   programs: () => NativePrograms;
@@ -28,7 +36,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..');
 const onDevice = { FI_EFA_RX_SIZE: '512', FI_EFA_TX_SIZE: '512' };
 
 /** The cells of provider efa, in a process of its own on the software device. */
-async function runOnDevice({ selection, runs, native }: MatrixOptions): Promise<CellReport[]> {
+async function runOnDevice(selection: Selection, { runs, native }: MatrixOptions): Promise<CellReport[]> {
   const { workloads, sizes, sides, quick } = selection;
   const flags = (name: string, values: readonly (string | number)[]): string[] =>
     values.flatMap((value) => [name, String(value)]);
@@ -55,29 +63,36 @@ async function runOnDevice({ selection, runs, native }: MatrixOptions): Promise<
 }
 
 async function addDevice(plan: Plan, options: MatrixOptions): Promise<CellReport[]> {
-  if (!plan.needsDevice) return [];
+  const { selection } = options;
+  if (!plan.needsDevice || selection === undefined) return [];
   options.say('efa: no device here, on the software one');
   try {
-    return await runOnDevice(options);
+    return await runOnDevice(selection, options);
   } catch (error) {
     plan.skipped.push({ provider: 'efa', reason: (error as Error).message });
     return [];
   }
 }
 
+const nothing: Plan = { cells: [], sides: [], skipped: [], needsDevice: false };
+
 /** `isOnDevice`: this is the run that was started on a software device, which starts none itself. */
 export async function runMatrix(options: MatrixOptions, isOnDevice: boolean): Promise<MatrixReport> {
-  const { selection, runs, cores, programs, libfabric, load } = options;
-  const plan = await makePlan(selection);
+  const { selection, runs, cores, programs, libfabric, load, quick, providers } = options;
+  const plan = selection === undefined ? nothing : await makePlan(selection);
+  const costOptions: CostOptions = { providers, quick, runs, cores };
+  const chosen = options.withCosts ? await chooseCosts(costOptions) : [];
   const machine = describeMachine(libfabric, cores.reason, load);
-  const progress = showProgress(stepsOf(plan, runs));
+  const progress = showProgress(stepsOf(plan, runs) + costSteps(chosen, runs));
   let cells: CellReport[];
+  let costs: CostReport[];
   try {
     cells = await runPlan(plan, runs, { cores, loop: () => programs().loop }, progress);
+    costs = await runCosts(chosen, costOptions, progress);
   } finally {
     progress.stop();
   }
   if (isOnDevice) plan.needsDevice = false;
   cells.push(...(await addDevice(plan, options)));
-  return { machine, runs, quick: selection.quick, cells, skipped: plan.skipped, costs: [] };
+  return { machine, runs, quick, cells, skipped: plan.skipped, costs };
 }

@@ -4,8 +4,8 @@ import { load } from '../packages.js';
 export interface Progress {
   /** A line that stays. */
   say(text: string): void;
-  /** What is done now. */
-  step(text: string): void;
+  /** What is done now, and which part of it. */
+  step(place: string, detail: string): void;
   /** So many steps are done. */
   done(steps: number): void;
   stop(): void;
@@ -17,8 +17,7 @@ function lines(total: number): Progress {
   const write = (text: string): void => void process.stderr.write(`bench: ${text}\n`);
   return {
     say: write,
-    step(text) {
-      const [place] = text.split(',', 1);
+    step(place) {
       if (place !== shown) write(`${Math.floor((100 * done) / total)} % ${place}`);
       shown = place;
     },
@@ -42,7 +41,7 @@ export function showProgress(total: number): Progress {
   bar.start(total, 0, { text: '' });
   return {
     say: (text) => void process.stderr.write(`\r\u001b[Kbench: ${text}\n`),
-    step: (text) => bar.increment(0, { text }),
+    step: (place, detail) => bar.increment(0, { text: `${place}, ${detail}` }),
     done: (steps) => bar.increment(steps, {}),
     stop: () => bar.stop(),
   };

@@ -9,6 +9,7 @@ import {
   type WorkloadPlan,
   makeCell,
   providers,
+  sizeName,
   sizes,
   workloads,
 } from './cells.js';
@@ -90,17 +91,10 @@ export async function makePlan(selection: Selection): Promise<Plan> {
   return plan;
 }
 
-function sizeName(size: number): string {
-  if (size < 1024) return `${size} B`;
-  return size < 1 << 20 ? `${size >> 10} KiB` : `${size >> 20} MiB`;
-}
-
 /** A cell in words. */
-export function cellName(cell: { provider: string; size: number; workload: { name: string } }): string {
+function cellName(cell: { provider: string; size: number; workload: { name: string } }): string {
   return `${cell.provider} ${cell.workload.name} ${sizeName(cell.size)}`;
 }
-
-export { sizeName };
 
 function readTimes(file: string): Float64Array {
   if (!existsSync(file)) return new Float64Array();
@@ -121,7 +115,7 @@ async function runCell(
   try {
     for (let run = 1; run <= runs; run++) {
       for (const one of all) {
-        progress.step(`${cellName(cell)}, ${one.side.name}, run ${run} of ${runs}`);
+        progress.step(cellName(cell), `${one.side.name}, run ${run} of ${runs}`);
         // One that fails is not run again, and does not stop the others.
         if (one.isRunnable) {
           try {

@@ -1,7 +1,7 @@
 // The matrix for a terminal: one line for each side of each cell. Ratios, and no verdicts.
 import type { CostReport } from '../costs/report.js';
+import { sizeName } from './cells.js';
 import type { CellReport, MatrixReport, SideReport } from './report.js';
-import { sizeName } from './run.js';
 
 /** Three digits that count, as people write them. */
 export function figure(value: number | null): string {

@@ -95,6 +95,20 @@ describe('the matrix', () => {
   });
 });
 
+test('costs are figures of each case', async () => {
+  const line = [program, '--costs', '--quick', '--runs', '1', '--no-install', '--json', '--provider', 'shm'];
+  const { code, stdout, stderr } = await new ProgramRun([process.execPath, ...line]).ended;
+  expect(code, stderr).toBe(0);
+  const { cells, costs } = JSON.parse(stdout) as MatrixReport;
+  expect(cells).toEqual([]);
+  expect(costs.map(({ name }) => name)).toEqual(['idle', 'idle', 'idle', 'loop-delay', 'memory']);
+  for (const { figures, error } of costs) {
+    expect(error).toBeNull();
+    expect(Object.keys(figures)).not.toEqual([]);
+    for (const value of Object.values(figures)) expect(value).toBeGreaterThanOrEqual(0);
+  }
+});
+
 test('libfabric bench says where the benchmarks are, where they are not', async () => {
   expect(await bench([], '/nonexistent')).toBe(2);
 });
