@@ -4,8 +4,10 @@
 #include <dlfcn.h>
 #include <link.h>
 #include <signal.h>
+#include <strings.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <fstream>
@@ -39,6 +41,22 @@ void prepare_fork(Library& loaded) {
   loaded.fork_needs_support = fork_needs_support(loaded.handle);
   // Else the efa provider ends the process at its first fork(), which child_process is to libuv.
   if (loaded.fork_needs_support) setenv("FI_EFA_FORK_SAFE", "1", 0);
+}
+
+// As libfabric reads a boolean that is off, where nothing is set.
+bool is_off(const char* name) {
+  const char* const value = std::getenv(name);
+  if (value == nullptr) return true;
+  constexpr std::array<const char*, 4> kNo = {"0", "no", "false", "off"};
+  return std::any_of(kNo.begin(), kNo.end(), [&](const char* no) { return strcasecmp(no, value) == 0; });
+}
+
+// The same.
+void prepare_writes(const Library& loaded) {
+  // efa of libfabric 1.17 takes "the peer has not said yet" for "its NIC reads our memory": a first write of 64 KiB and more
+  // then never ends where it does not. The largest number that it takes keeps it from asking.
+  if (loaded.version < FI_VERSION(1, 18) && is_off("FI_EFA_USE_DEVICE_RDMA"))
+    setenv("FI_EFA_INTER_MIN_READ_WRITE_SIZE", "2147483647", 0);
 }
 
 bool has_efa_device() {
@@ -157,6 +175,7 @@ Library load() {
     result.reason += (result.reason.empty() ? "" : "; ") + line;
   if (result.available) {
     prepare_fork(result);
+    prepare_writes(result);
     std::vector<std::string> copies;
     dl_iterate_phdr(note_copy, &copies);
     for (const std::string& copy : copies)
