@@ -142,7 +142,7 @@ class PingPong {
 async function chooseCall(pingPong: PingPong, settings: Settings, injectSize: number): Promise<string> {
   if (settings.size > injectSize) return 'send';
   const best = [Infinity, Infinity];
-  const count = Math.min(MAX_TRIAL_ROUND_TRIPS, Math.ceil(settings.iterations / 10));
+  const count = Math.min(MAX_TRIAL_ROUND_TRIPS, Math.ceil(settings.iterations / 50));
   for (let block = 0; block < TRIAL_BLOCKS; block++) {
     pingPong.inject = block % 2 === 1;
     if (settings.role === 'server') {

@@ -26,7 +26,7 @@ export const workloads: readonly WorkloadPlan[] = [
   },
   {
     name: 'rate',
-    title: 'messages one way, one call and one promise each',
+    title: 'messages one way, as many as go',
     ...{ unit: 'messages/s', window: 64, iterations: 200_000, bytes: 128 * MIB, least: 64 },
   },
   {

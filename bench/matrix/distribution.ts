@@ -24,7 +24,7 @@ export interface Percentiles {
 function fromNode(): HdrHistogram {
   const histogram = createHistogram({ lowest: 1, highest: HIGHEST_NS, figures: DIGITS });
   return {
-    recordValue: (value) => histogram.record(Math.max(1, value)),
+    recordValue: (value) => histogram.record(value),
     getValueAtPercentile: (percentile) =>
       percentile <= 0 ? histogram.min : histogram.percentile(Math.min(100, percentile)),
     get totalCount() {
@@ -56,7 +56,8 @@ export class Distribution {
 
   record(microseconds: Float64Array): void {
     for (const time of microseconds)
-      this.#histogram.recordValue(Math.min(HIGHEST_NS, Math.round(time * 1000)));
+      // A clock that did not move has no place on a logarithmic axis.
+      this.#histogram.recordValue(Math.min(HIGHEST_NS, Math.max(1, Math.round(time * 1000))));
   }
 
   /** Undefined where nothing was recorded. */
