@@ -5,8 +5,10 @@ import { type FiPair, type FiSide, openSide, openSides } from '../helpers/fi.js'
 import { type ProviderUnderTest, describeOnProviders } from '../helpers/providers.js';
 
 /** How the provider's queue wakes a sleeper, as the everyday layer opens it. */
-function queueOptions({ waitObjects }: ProviderUnderTest): { waitObject?: string } {
+function queueOptions({ waitObjects, family, libraryVersion }: ProviderUnderTest): { waitObject?: string } {
   const waitObject = waitObjects.at(0);
+  // efa has none before libfabric 2.3.
+  if (family === 'efa' && libraryVersion < 0x20003) return { waitObject: 'FI_WAIT_NONE' };
   return waitObject === undefined ? {} : { waitObject };
 }
 
