@@ -157,6 +157,7 @@ const efaSuites = [
     'collective',
     'connection',
     'datagram',
+    'deferred-work',
     'engine',
     'info',
     'memory',
@@ -164,12 +165,16 @@ const efaSuites = [
     'message',
     'message-vector',
     'multi-receive',
+    'multicast',
     'options',
     'peek',
+    'profile',
     'rma',
     'rma-vector',
     'tagged',
+    'trigger',
     'wait',
+    'wrong-key',
   ].map((name) => `fi/${name}`),
 ];
 const efaSuitesOn117 = ['fi/counter'];
@@ -178,7 +183,7 @@ const efaSuitesOn117 = ['fi/counter'];
 const onHardware = process.env.LIBFABRIC_TEST_EFA === 'hardware';
 
 /** The suites again whose way differs where the device itself reads and writes remote memory. */
-const rdmaSuites = ['endpoint/atomic', 'endpoint/rma', 'fi/rma', 'fi/rma-vector'];
+const rdmaSuites = ['endpoint/atomic', 'endpoint/rma', 'fi/rma', 'fi/rma-vector', 'fi/wrong-key'];
 
 /** Those that hold on efa-direct, which has no order, no tags, no software that makes several packets one message. */
 const directSuites = [

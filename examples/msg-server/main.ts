@@ -32,14 +32,23 @@ const openParty = async (own: fi.Info) => {
 type Party = Awaited<ReturnType<typeof openParty>>;
 
 const [server, client] = [await openParty(info), await openParty(info)];
-/** The next event of a party; both queues are read meanwhile, which is what makes progress. */
-const eventOf = async ({ events }: Party): Promise<fi.FabricEvent> => {
-  let event: fi.FabricEvent | undefined;
+const seen: [Party, fi.FabricEvent][] = [];
+/**
+ * The next event of a party. All queues of both are read meanwhile, which is what makes progress: with tcp of libfabric 1.17
+ * a side's connections go on only while its own EventQueue is read.
+ */
+const eventOf = async (party: Party): Promise<fi.FabricEvent> => {
+  let place = -1;
   await until(() => {
-    for (const { queue } of [server, client]) queue.read();
-    return (event = events.read()) !== undefined;
+    for (const one of [server, client]) {
+      one.queue.read();
+      const event = one.events.read();
+      if (event !== undefined) seen.push([one, event]);
+    }
+    place = seen.findIndex(([of]) => of === party);
+    return place >= 0;
   });
-  return event as unknown as fi.FabricEvent;
+  return seen.splice(place, 1)[0][1];
 };
 
 const passive = await fi.PassiveEndpoint.open(server.fabric, info);

@@ -123,7 +123,9 @@ export class EventQueue extends FabricObject {
   }
 
   /**
-   * `fi_eq_read(3)` and `fi_eq_readerr(3)`: the next event; undefined where there is none. Never blocks.
+   * `fi_eq_read(3)` and `fi_eq_readerr(3)`: the next event; undefined where there is none. Never blocks. It may be what makes
+   * progress: with tcp of libfabric 1.17 a side's connections go on only while its own EventQueue is read, so the side that
+   * connects must read its queue for the other to hear of it.
    *
    * @see https://ofiwg.github.io/libfabric/main/man/fi_eq.3.html
    */

@@ -1,6 +1,7 @@
 // fi_profile(3): what a provider counts.
 import { Domain } from './domain.js';
 import { Endpoint } from './endpoint.js';
+import { FI_EINVAL } from './errno.js';
 import {
   check,
   checkInteger,
@@ -55,7 +56,9 @@ export class Profile extends FabricObject {
     if (!(of instanceof Domain) && !(of instanceof Endpoint))
       throw typeError('of', of, 'a Domain or an Endpoint');
     const status = await addon().openProfile(of.handle, checkUint64('flags', flags));
-    if (isLacking(status)) throw unsupportedError('the provider has no profiles of it', 'fi_profile_open');
+    // efa calls a name that it does not know an invalid argument.
+    if (isLacking(status) || status === -FI_EINVAL)
+      throw unsupportedError('the provider has no profiles of it', 'fi_profile_open');
     return new Profile(check(status, 'fi_profile_open', 'the Domain or the Endpoint'), of);
   }
 
