@@ -7,6 +7,7 @@
 #include "address_vector.h"
 #include "av_set.h"
 #include "completion_queue.h"
+#include "contexts.h"
 #include "counter.h"
 #include "deferred_work.h"
 #include "domain.h"
@@ -197,6 +198,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   register_memory(exports, environment);
   register_memory_region(exports, environment);
   register_endpoint(exports, environment);
+  register_contexts(exports, environment);
   register_options(exports, environment);
   register_efa_ops(exports, environment);
   register_passive_endpoint(exports, environment);

@@ -46,20 +46,53 @@ std::shared_ptr<SharedAddressVector> shared_vector(const Napi::CallbackInfo& inf
       Environment::of(info).open_shared<AddressVectorObject>(handle_argument(info, 0)));
 }
 
-// openAddressVector(domain, count): fi_av_open(3), always FI_AV_TABLE: its addresses are small integers.
+// openAddressVector(domain, count, type, contextBits): fi_av_open(3).
 Napi::Value open_address_vector(const Napi::CallbackInfo& info) {
   Environment& environment = Environment::of(info);
   auto domain = environment.open_shared<DomainObject>(handle_argument(info, 0));
   if (domain == nullptr) return resolved(info.Env(), kClosed);
-  const uint32_t count = handle_argument(info, 1);
+  AvAttributes attributes = zeroed<AvAttributes>();
+  attributes.attr.count = handle_argument(info, 1);
+  attributes.attr.type = static_cast<fi_av_type>(handle_argument(info, 2));
+  attributes.attr.rx_ctx_bits = static_cast<int>(handle_argument(info, 3));
   auto object = std::make_shared<SharedAddressVector>();
   object->domain = domain->fid;
-  return environment.open_object(object, {domain}, [object, count] {
-    AvAttributes attributes = zeroed<AvAttributes>();
-    attributes.attr.type = FI_AV_TABLE;
-    attributes.attr.count = count;
+  object->context_bits = handle_argument(info, 3);
+  return environment.open_object(object, {domain}, [object, attributes]() mutable {
     return fi_av_open(object->domain, &attributes.attr, &object->fid, nullptr);
   });
+}
+
+// What became of one address.
+struct Inserted {
+  int32_t status = -FI_EADDRNOTAVAIL;
+  fi_addr_t address = FI_ADDR_NOTAVAIL;
+};
+
+Inserted inserted_one(int count, fi_addr_t address) {
+  if (count < 0) return {count};
+  return count == 1 && address != FI_ADDR_NOTAVAIL ? Inserted{0, address} : Inserted{};
+}
+
+// Its number, or a negative status.
+int32_t number_of(AddressVectorObject& av, const Inserted& one) {
+  return one.status < 0 ? one.status : av.take(one.address);
+}
+
+Napi::Value numbers_of(Napi::Env env, AddressVectorObject& av, const std::vector<Inserted>& results) {
+  auto list = Napi::Array::New(env, results.size());
+  for (uint32_t i = 0; i < results.size(); ++i)
+    list.Set(i, Napi::Number::New(env, number_of(av, results[i])));
+  return list;
+}
+
+// On a thread of its own. -10001 where it closes meanwhile.
+int insert_one(SharedAddressVector& av, const uint8_t* bytes, size_t length, Inserted* result) {
+  std::vector<uint8_t> copy = padded(bytes, length);
+  fi_addr_t address = FI_ADDR_NOTAVAIL;
+  const int count = av.use([&] { return fi_av_insert(av.fid, copy.data(), 1, &address, 0, nullptr); });
+  *result = inserted_one(count, address);
+  return count == kClosed ? static_cast<int>(kClosed) : 0;
 }
 
 // insertAddresses(av, bytes, stride): fi_av_insert(3) for the address at each multiple of the stride, one at a time from
@@ -72,34 +105,21 @@ Napi::Value insert_addresses(const Napi::CallbackInfo& info) {
   const auto bytes = info[1].As<Napi::Uint8Array>();
   const size_t stride = handle_argument(info, 2);
   auto copy = std::make_shared<std::vector<uint8_t>>(bytes.Data(), bytes.Data() + bytes.ByteLength());
-  auto results = std::make_shared<std::vector<int32_t>>();
+  auto results = std::make_shared<std::vector<Inserted>>();
   auto deferred = std::make_shared<Napi::Promise::Deferred>(info.Env());
   environment.run_blocking(
       [av, copy, stride, results] {
         for (size_t offset = 0; offset + stride <= copy->size(); offset += stride) {
-          fi_addr_t address = FI_ADDR_NOTAVAIL;
-          std::vector<uint8_t> one = padded(copy->data() + offset, stride);
-          const int inserted =
-              av->use([&] { return fi_av_insert(av->fid, one.data(), 1, &address, 0, nullptr); });
-          if (inserted == kClosed) return static_cast<int>(kClosed);
-          if (inserted == 1 && address <= INT32_MAX)
-            results->push_back(static_cast<int32_t>(address));
-          else
-            results->push_back(inserted < 0 ? inserted : -FI_EADDRNOTAVAIL);
+          const int status = insert_one(*av, copy->data() + offset, stride, &results->emplace_back());
+          if (status != 0) return status;
         }
         return 0;
       },
       [av, results, deferred](Environment& owner, int status) {
-        if (status < 0) {
+        if (status < 0)
           deferred->Resolve(Napi::Number::New(owner.env(), status));
-          return;
-        }
-        auto list = Napi::Array::New(owner.env(), results->size());
-        for (uint32_t i = 0; i < results->size(); ++i) {
-          if ((*results)[i] >= 0) av->set_live((*results)[i], true);
-          list.Set(i, Napi::Number::New(owner.env(), (*results)[i]));
-        }
-        deferred->Resolve(list);
+        else
+          deferred->Resolve(numbers_of(owner.env(), *av, *results));
       });
   return deferred->Promise();
 }
@@ -111,20 +131,8 @@ Napi::Value insert_address(const Napi::CallbackInfo& info) {
   const auto bytes = info[1].As<Napi::Uint8Array>();
   std::vector<uint8_t> copy = padded(bytes.Data(), bytes.ByteLength());
   fi_addr_t address = FI_ADDR_NOTAVAIL;
-  const int inserted = fi_av_insert(av->fid, copy.data(), 1, &address, 0, nullptr);
-  if (inserted != 1 || address > INT32_MAX)
-    return Napi::Number::New(info.Env(), inserted < 0 ? inserted : -FI_EADDRNOTAVAIL);
-  av->set_live(static_cast<int32_t>(address), true);
-  return Napi::Number::New(info.Env(), static_cast<int32_t>(address));
-}
-
-std::vector<int32_t> inserted_addresses(const std::vector<fi_addr_t>& addresses, int count) {
-  std::vector<int32_t> list;
-  for (const fi_addr_t address : addresses) {
-    const bool is_there = count > 0 && address <= INT32_MAX;
-    list.push_back(is_there ? static_cast<int32_t>(address) : -FI_EADDRNOTAVAIL);
-  }
-  return list;
+  const int count = fi_av_insert(av->fid, copy.data(), 1, &address, 0, nullptr);
+  return Napi::Number::New(info.Env(), number_of(*av, inserted_one(count, address)));
 }
 
 // insertService(av, node, service): fi_av_insertsvc(3), which may ask a name server. Resolves with an address, or a
@@ -136,18 +144,18 @@ Napi::Value insert_service(const Napi::CallbackInfo& info) {
   if (!OFI_HAS_OP(av->fid->ops, fi_ops_av, insertsvc)) return resolved(info.Env(), kUnsupported);
   const std::string node = info[1].As<Napi::String>().Utf8Value();
   const std::string service = info[2].As<Napi::String>().Utf8Value();
+  auto result = std::make_shared<Inserted>();
   auto deferred = std::make_shared<Napi::Promise::Deferred>(info.Env());
   environment.run_blocking(
-      [av, node, service]() -> int {
+      [av, node, service, result] {
         fi_addr_t address = FI_ADDR_NOTAVAIL;
         const int count = av->use(
             [&] { return fi_av_insertsvc(av->fid, node.c_str(), service.c_str(), &address, 0, nullptr); });
-        if (count < 0) return count;
-        return count == 1 && address <= INT32_MAX ? static_cast<int>(address) : -FI_EADDRNOTAVAIL;
+        *result = inserted_one(count, address);
+        return 0;
       },
-      [av, deferred](Environment& owner, int status) {
-        if (status >= 0) av->set_live(status, true);
-        deferred->Resolve(Napi::Number::New(owner.env(), status));
+      [av, deferred, result](Environment& owner, int) {
+        deferred->Resolve(Napi::Number::New(owner.env(), number_of(*av, *result)));
       });
   return deferred->Promise();
 }
@@ -163,7 +171,7 @@ Napi::Value insert_symmetric(const Napi::CallbackInfo& info) {
   const size_t nodes = handle_argument(info, 2);
   const std::string service = info[3].As<Napi::String>().Utf8Value();
   const size_t services = handle_argument(info, 4);
-  auto results = std::make_shared<std::vector<int32_t>>();
+  auto results = std::make_shared<std::vector<Inserted>>();
   auto deferred = std::make_shared<Napi::Promise::Deferred>(info.Env());
   environment.run_blocking(
       [av, node, nodes, service, services, results] {
@@ -172,20 +180,15 @@ Napi::Value insert_symmetric(const Napi::CallbackInfo& info) {
           return fi_av_insertsym(av->fid, node.c_str(), nodes, service.c_str(), services, addresses.data(), 0,
                                  nullptr);
         });
-        *results = inserted_addresses(addresses, count);
+        for (const fi_addr_t address : addresses)
+          results->push_back(inserted_one(count > 0 ? 1 : 0, address));
         return std::min(count, 0);
       },
       [av, results, deferred](Environment& owner, int status) {
-        if (status < 0) {
+        if (status < 0)
           deferred->Resolve(Napi::Number::New(owner.env(), status));
-          return;
-        }
-        auto list = Napi::Array::New(owner.env(), results->size());
-        for (uint32_t i = 0; i < results->size(); ++i) {
-          if ((*results)[i] >= 0) av->set_live((*results)[i], true);
-          list.Set(i, Napi::Number::New(owner.env(), (*results)[i]));
-        }
-        deferred->Resolve(list);
+        else
+          deferred->Resolve(numbers_of(owner.env(), *av, *results));
       });
   return deferred->Promise();
 }
@@ -194,16 +197,18 @@ Napi::Value insert_symmetric(const Napi::CallbackInfo& info) {
 Napi::Value remove_address(const Napi::CallbackInfo& info) {
   auto* av = Environment::of(info).open<AddressVectorObject>(handle_argument(info, 0));
   if (av == nullptr) return Napi::Number::New(info.Env(), kClosed);
-  const int32_t index = info[1].As<Napi::Number>().Int32Value();
-  if (!av->is_live(index)) return Napi::Number::New(info.Env(), kNoSuchPeer);
+  const int32_t number = info[1].As<Napi::Number>().Int32Value();
+  // What names a receive context goes with its address.
+  if (!av->is_live(number) || av->base_of(number) != number)
+    return Napi::Number::New(info.Env(), kNoSuchPeer);
   // A set would go on naming it.
   for (const Object* dependant : av->dependants())
     if (dependant->kind == Kind::AvSet &&
-        rank_of(static_cast<const AvSetObject*>(dependant)->members, index) >= 0)
+        rank_of(static_cast<const AvSetObject*>(dependant)->members, number) >= 0)
       return Napi::Number::New(info.Env(), kBusy);
-  fi_addr_t address = static_cast<fi_addr_t>(index);
+  fi_addr_t address = av->address_of(number);
   const int status = fi_av_remove(av->fid, &address, 1, 0);
-  if (status == 0) av->set_live(index, false);
+  if (status == 0) av->remove(number);
   return Napi::Number::New(info.Env(), status);
 }
 
@@ -212,11 +217,31 @@ Napi::Value lookup_address(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   auto* av = Environment::of(info).open<AddressVectorObject>(handle_argument(info, 0));
   if (av == nullptr) return Napi::Number::New(env, kClosed);
-  const int32_t index = info[1].As<Napi::Number>().Int32Value();
-  if (!av->is_live(index)) return Napi::Number::New(env, kNoSuchPeer);
-  return address_value(env, [av, index](uint8_t* bytes, size_t* length) {
-    return fi_av_lookup(av->fid, static_cast<fi_addr_t>(index), bytes, length);
+  const int32_t number = info[1].As<Napi::Number>().Int32Value();
+  if (!av->is_live(number)) return Napi::Number::New(env, kNoSuchPeer);
+  const fi_addr_t address = av->address_of(av->base_of(number));
+  return address_value(env, [av, address](uint8_t* bytes, size_t* length) {
+    return fi_av_lookup(av->fid, address, bytes, length);
   });
+}
+
+// fabricAddress(av, address): its fi_addr_t, or a negative status.
+Napi::Value fabric_address(const Napi::CallbackInfo& info) {
+  auto* av = Environment::of(info).open<AddressVectorObject>(handle_argument(info, 0));
+  if (av == nullptr) return Napi::Number::New(info.Env(), kClosed);
+  const int32_t number = info[1].As<Napi::Number>().Int32Value();
+  if (!av->is_live(number)) return Napi::Number::New(info.Env(), kNoSuchPeer);
+  return u64_value(info.Env(), av->address_of(number));
+}
+
+// receiveContextAddress(av, address, index): fi_rx_addr(3). An address, or a negative status.
+Napi::Value receive_context_address(const Napi::CallbackInfo& info) {
+  auto* av = Environment::of(info).open<AddressVectorObject>(handle_argument(info, 0));
+  if (av == nullptr) return Napi::Number::New(info.Env(), kClosed);
+  const int32_t number = info[1].As<Napi::Number>().Int32Value();
+  if (!av->is_live(number) || av->base_of(number) != number)
+    return Napi::Number::New(info.Env(), kNoSuchPeer);
+  return Napi::Number::New(info.Env(), av->take_context(number, handle_argument(info, 2)));
 }
 
 // addressText(av, bytes): fi_av_straddr(3).
@@ -235,6 +260,41 @@ Napi::Value address_text(const Napi::CallbackInfo& info) {
 
 }  // namespace
 
+int32_t AddressVectorObject::take_wide(fi_addr_t address, int32_t base) {
+  const auto known = wide_numbers.find(address);
+  const size_t place = known != wide_numbers.end() ? static_cast<size_t>(known->second - kWide) : wide.size();
+  if (place >= static_cast<size_t>(kWide)) return -FI_ENOMEM;
+  const auto number = static_cast<int32_t>(place) + kWide;
+  if (known == wide_numbers.end()) {
+    wide.push_back({});
+    wide_numbers.emplace(address, number);
+  }
+  wide[place] = {address, base < 0 ? number : base, true};
+  return number;
+}
+
+int32_t AddressVectorObject::take(fi_addr_t address) {
+  if (address >= static_cast<fi_addr_t>(kWide)) return take_wide(address, -1);
+  const auto place = static_cast<size_t>(address);
+  if (place >= live.size()) live.resize(place + 1, 0);
+  live[place] = 1;
+  return static_cast<int32_t>(address);
+}
+
+int32_t AddressVectorObject::take_context(int32_t base, uint32_t index) {
+  if (context_bits == 0 || index >= (1U << context_bits)) return -FI_EINVAL;
+  const fi_addr_t address =
+      fi_rx_addr(address_of(base), static_cast<int>(index), static_cast<int>(context_bits));
+  // The first of them is the address itself.
+  return address == address_of(base) ? base : take_wide(address, base);
+}
+
+void AddressVectorObject::remove(int32_t address) {
+  if (address < kWide) live[static_cast<size_t>(address)] = 0;
+  for (WideAddress& other : wide)
+    if (other.base == address) other.live = false;
+}
+
 void register_address_vector(Napi::Object exports, Environment* environment) {
   define(exports, "openAddressVector", open_address_vector, environment);
   define(exports, "insertAddresses", insert_addresses, environment);
@@ -244,6 +304,8 @@ void register_address_vector(Napi::Object exports, Environment* environment) {
   define(exports, "removeAddress", remove_address, environment);
   define(exports, "lookupAddress", lookup_address, environment);
   define(exports, "addressText", address_text, environment);
+  define(exports, "fabricAddress", fabric_address, environment);
+  define(exports, "receiveContextAddress", receive_context_address, environment);
 }
 
 }  // namespace ofi

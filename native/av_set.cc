@@ -34,7 +34,7 @@ Napi::Value open_av_set(const Napi::CallbackInfo& info) {
   object->addresses = av.get();
   if (end >= range_limit(*av)) return resolved(info.Env(), kNoSuchPeer);
   for (int32_t address = start; address <= end; address += stride) {
-    if (!av->is_live(address)) return resolved(info.Env(), kNoSuchPeer);
+    if (!av->is_index(address)) return resolved(info.Env(), kNoSuchPeer);
     object->members.push_back(address);
   }
   const bool is_empty = object->members.empty();
@@ -116,7 +116,7 @@ Napi::Value change_av_set(const Napi::CallbackInfo& info) {
   if (is_joined(*set)) return status_value(info, kBusy);
   const int32_t address = info[1].As<Napi::Number>().Int32Value();
   const bool inserts = info[2].ToBoolean().Value();
-  if (inserts && !set->addresses->is_live(address)) return status_value(info, kNoSuchPeer);
+  if (inserts && !set->addresses->is_index(address)) return status_value(info, kNoSuchPeer);
   if (inserts == (rank_of(set->members, address) >= 0)) return status_value(info, -FI_EINVAL);
   const Members one{address};
   return status_value(
@@ -141,7 +141,7 @@ bool has(const AvSetObject& set, EndpointObject& endpoint) {
   if (fi_getname(&endpoint.fid->fid, own.data(), &own_length) != 0) return false;
   for (const int32_t address : set.members) {
     size_t length = member.size();
-    if (!set.addresses->is_live(address)) return false;
+    if (!set.addresses->is_index(address)) return false;
     if (fi_av_lookup(set.addresses->fid, static_cast<fi_addr_t>(address), member.data(), &length) != 0)
       continue;
     if (length == own_length && std::memcmp(own.data(), member.data(), length) == 0) return true;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "contexts.h"
 #include "handle.h"
 #include "info.h"
 #include "shm_files.h"
@@ -43,20 +44,10 @@ Napi::Value open_endpoint(const Napi::CallbackInfo& info) {
   std::shared_ptr<fi_info> chosen = info_of(info[1]);
   if (domain == nullptr || chosen == nullptr) return resolved(info.Env(), kClosed);
   auto object = std::make_shared<EndpointObject>();
-  object->fabric = domain->fabric;
-  object->domain = domain->fid;
-  object->needs_descriptor = (chosen->domain_attr->mr_mode & (FI_MR_LOCAL | FI_MR_HMEM)) != 0;
-  object->transmit_prefix = prefix_of(*chosen, chosen->tx_attr->mode);
-  object->receive_prefix = prefix_of(*chosen, chosen->rx_attr->mode);
-  object->inject_size = chosen->tx_attr->inject_size + object->transmit_prefix;
-  object->sends_datagrams = chosen->ep_attr->type == FI_EP_DGRAM;
-  object->longest_message = chosen->ep_attr->max_msg_size;
-  object->capabilities = chosen->caps;
-  object->transmit_flags = chosen->tx_attr->op_flags;
-  object->receive_flags = chosen->rx_attr->op_flags;
-  object->update_traits();
-  object->connects = chosen->ep_attr->type == FI_EP_MSG;
-  object->is_raw_efa = completes_by_device(*chosen);
+  object->take_info(*chosen, *domain);
+  object->needs_transmit_context = chosen->ep_attr->tx_ctx_cnt == FI_SHARED_CONTEXT;
+  object->needs_receive_context = chosen->ep_attr->rx_ctx_cnt == FI_SHARED_CONTEXT;
+  object->receives = !object->needs_receive_context;
   if (chosen->handle != nullptr) {
     // The request behind the Info is this endpoint's alone: providers would use it again after it is gone.
     std::shared_ptr<fi_info> own(library().dupinfo(chosen.get()), InfoDeleter());
@@ -75,6 +66,7 @@ Napi::Value open_endpoint(const Napi::CallbackInfo& info) {
 }
 
 int bind_to(EndpointObject& endpoint, const std::shared_ptr<Object>& other, uint64_t flags) {
+  if (const int32_t refusal = binding_refusal(endpoint, *other); refusal != kOk) return refusal;
   switch (other->kind) {
     case Kind::CompletionQueue: {
       auto* queue = static_cast<CompletionQueueObject*>(other.get());
@@ -92,7 +84,9 @@ int bind_to(EndpointObject& endpoint, const std::shared_ptr<Object>& other, uint
     }
     case Kind::AddressVector: {
       auto* addresses = static_cast<AddressVectorObject*>(other.get());
-      const int status = fi_ep_bind(endpoint.fid, &addresses->fid->fid, flags);
+      const int status = endpoint.role == Role::Scalable
+                             ? fi_scalable_ep_bind(endpoint.fid, &addresses->fid->fid, flags)
+                             : fi_ep_bind(endpoint.fid, &addresses->fid->fid, flags);
       if (status == 0) endpoint.addresses = addresses;
       return status;
     }
@@ -111,6 +105,8 @@ int bind_to(EndpointObject& endpoint, const std::shared_ptr<Object>& other, uint
       if (status == 0 && (place == counters.end() || *place != counter)) counters.insert(place, counter);
       return status;
     }
+    case Kind::Endpoint:
+    case Kind::SharedTransmit: return bind_shared_context(endpoint, *other);
     default: return kClosed;
   }
 }
@@ -134,10 +130,8 @@ Napi::Value enable_endpoint(const Napi::CallbackInfo& info) {
   Environment& environment = Environment::of(info);
   auto endpoint = environment.open_shared<EndpointObject>(handle_argument(info, 0));
   if (endpoint == nullptr) return resolved(info.Env(), kClosed);
-  // Not every provider checks: an endpoint without one of these crashes later.
-  if (endpoint->transmit_queue == nullptr || endpoint->receive_queue == nullptr ||
-      (endpoint->connects ? endpoint->events == nullptr : endpoint->addresses == nullptr))
-    return resolved(info.Env(), kNotBound);
+  // Not every provider checks: an endpoint that lacks something crashes later.
+  if (const int32_t refusal = lack_of(*endpoint); refusal != kOk) return resolved(info.Env(), refusal);
   auto deferred = std::make_shared<Napi::Promise::Deferred>(info.Env());
   environment.run_blocking([endpoint, name = endpoint->shm_name] { return endpoint->enable_blocking(name); },
                            [endpoint, deferred](Environment& owner, int status) {
@@ -155,6 +149,7 @@ Napi::Value endpoint_name(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   auto* endpoint = Environment::of(info).open<EndpointObject>(handle_argument(info, 0));
   if (endpoint == nullptr) return Napi::Number::New(env, kClosed);
+  if (!OFI_HAS_OP(endpoint->fid->cm, fi_ops_cm, getname)) return Napi::Number::New(env, kUnsupported);
   return address_value(env, [endpoint](uint8_t* bytes, size_t* length) {
     return fi_getname(&endpoint->fid->fid, bytes, length);
   });
@@ -194,6 +189,23 @@ Napi::Value endpoint_calls(const Napi::CallbackInfo& info) {
 }
 
 }  // namespace
+
+void EndpointObject::take_info(const fi_info& info, const DomainObject& of) {
+  fabric = of.fabric;
+  domain = of.fid;
+  needs_descriptor = (info.domain_attr->mr_mode & (FI_MR_LOCAL | FI_MR_HMEM)) != 0;
+  transmit_prefix = prefix_of(info, info.tx_attr->mode);
+  receive_prefix = prefix_of(info, info.rx_attr->mode);
+  inject_size = info.tx_attr->inject_size + transmit_prefix;
+  sends_datagrams = info.ep_attr->type == FI_EP_DGRAM;
+  longest_message = info.ep_attr->max_msg_size;
+  capabilities = info.caps;
+  transmit_flags = info.tx_attr->op_flags;
+  receive_flags = info.rx_attr->op_flags;
+  update_traits();
+  connects = info.ep_attr->type == FI_EP_MSG;
+  is_raw_efa = completes_by_device(info);
+}
 
 std::vector<CompletionQueueObject*> EndpointObject::queues() const {
   std::vector<CompletionQueueObject*> bound;
@@ -269,6 +281,7 @@ int EndpointObject::refuse_close() {
 
 void EndpointObject::before_close() {
   enabled = false;
+  if (role == Role::Alias) return;
   if (neighbour != 0) ShmNeighbours::of_process().rest(neighbour);
   for (CompletionQueueObject* queue : queues()) queue->begin_closing_endpoint();
 }
@@ -283,7 +296,8 @@ EndpointObject::~EndpointObject() {
 
 // net and tcp;ofi_rxm of libfabric 1.17 crash in the close of an endpoint that no address vector was bound to.
 void EndpointObject::bind_stand_in() {
-  if (fid == nullptr || connects || addresses != nullptr || stand_in_ != nullptr) return;
+  if (role != Role::Whole || fid == nullptr || connects || addresses != nullptr || stand_in_ != nullptr)
+    return;
   AvAttributes attributes = zeroed<AvAttributes>();
   attributes.attr.type = FI_AV_TABLE;
   if (fi_av_open(domain, &attributes.attr, &stand_in_, nullptr) == 0) fi_ep_bind(fid, &stand_in_->fid, 0);
@@ -292,7 +306,7 @@ void EndpointObject::bind_stand_in() {
 // EFA ends the process where an error that belongs to no operation finds no event queue. What it has to say is then read
 // with the completions.
 void EndpointObject::bind_event_queue() {
-  if (connects || events != nullptr || own_events_ != nullptr) return;
+  if (role != Role::Whole || connects || events != nullptr || own_events_ != nullptr) return;
   EqAttributes attributes = zeroed<EqAttributes>();
   attributes.attr.wait_obj = FI_WAIT_NONE;
   if (fi_eq_open(fabric, &attributes.attr, &own_events_, nullptr) != 0) {
@@ -331,6 +345,8 @@ void EndpointObject::close_stand_ins() {
 
 int EndpointObject::close_blocking() {
   const std::lock_guard<std::mutex> held(changing);
+  // Its operations are its endpoint's, and go on.
+  if (role == Role::Alias) return FidObject::close_blocking();
   const std::vector<CompletionQueueObject*> bound = queues();
   // Whoever reads just now comes to an end; nobody begins.
   lock_progress();
@@ -349,6 +365,8 @@ int EndpointObject::close_blocking() {
 }
 
 void EndpointObject::after_close() {
+  if (role == Role::Alias) return;
+  if (scalable != nullptr) scalable->lost_context = true;
   for (CompletionQueueObject* queue : queues())
     for (uint32_t context : queue->drop_all_of(this, !is_raw_efa)) dropped->push_back(context);
 }

@@ -27,10 +27,55 @@ struct AtomicLimits {
 
 enum class Direction : uint8_t { Transmit, Receive };
 
-class EndpointObject : public FidObject<fid_ep> {
+// What an endpoint is: one by itself, or a part of others (fi_endpoint(3)).
+enum class Role : uint8_t {
+  Whole,
+  Alias,     // the same endpoint, with other flags for calls without
+  Scalable,  // an address, and contexts that send and receive
+  Transmit,  // such contexts
+  Receive,
+  SharedReceive,  // receives for several endpoints
+};
+
+// What data calls look at, which an alias has from its endpoint. What is bound is held through the graph.
+struct DataTraits {
+  fid_fabric* fabric = nullptr;
+  fid_domain* domain = nullptr;
+  bool enabled = false;
+  bool needs_descriptor = false;
+  // Whether operations of each direction are posted here, and not on a context or on nothing.
+  bool transmits = true;
+  bool receives = true;
+  size_t inject_size = 0;  // with the prefix
+  // FI_EP_DGRAM: providers only assert that a message is as long as its prefix, and no longer than they can send.
+  bool sends_datagrams = false;
+  size_t transmit_prefix = 0;
+  size_t receive_prefix = 0;
+  size_t longest_message = 0;  // without the prefix
+  // Of operations whose calls have no flags, by the endpoint's own: enum OperationTrait.
+  uint8_t transmit_traits = 0;
+  uint8_t receive_traits = 0;
+  // Whether an operation of one direction completes only where its flags ask for it (FI_SELECTIVE_COMPLETION).
+  bool selects_transmits = false;
+  bool selects_receives = false;
+  uint64_t transmit_flags = 0;  // of the calls without flags (fi_tx_attr.op_flags, fi_rx_attr.op_flags)
+  uint64_t receive_flags = 0;
+  uint64_t capabilities = 0;
+  // FI_EP_MSG: one peer, that it connects to, and no address vector.
+  bool connects = false;
+  // efa-direct and EFA's datagrams: a completion that is read after its endpoint's close, and memory that is not
+  // registered, crash libfabric 2.1.
+  bool is_raw_efa = false;
+  CompletionQueueObject* transmit_queue = nullptr;
+  CompletionQueueObject* receive_queue = nullptr;
+  AddressVectorObject* addresses = nullptr;
+};
+
+class EndpointObject : public FidObject<fid_ep>, public DataTraits {
  public:
   static constexpr Kind kKind = Kind::Endpoint;
-  EndpointObject() : FidObject(kKind, "Endpoint") {}
+  explicit EndpointObject(Role role = Role::Whole, const char* name = "Endpoint")
+      : FidObject(kKind, name), role(role) {}
   ~EndpointObject() override;
 
   // While an operation waits for a counter, which the provider would make after the endpoint's end.
@@ -49,52 +94,51 @@ class EndpointObject : public FidObject<fid_ep> {
   // then, which is null once it was closed.
   std::mutex changing;
 
-  fid_fabric* fabric = nullptr;
-  fid_domain* domain = nullptr;
-  bool enabled = false;
-  bool needs_descriptor = false;
+  const Role role;
+  // Whose the operations are: an alias posts those of its endpoint, which go on without it.
+  EndpointObject* owner = this;
+  // FI_SHARED_CONTEXT: not enabled without.
+  bool needs_transmit_context = false;
+  bool needs_receive_context = false;
+  Object* transmit_context = nullptr;
+  EndpointObject* receive_context = nullptr;
+  // Of a shared context: whether the provider has its queue, and so can say what became of a cancelled receive.
+  bool reports_cancelled = true;
+  // Of a context: its scalable endpoint, and its place there.
+  EndpointObject* scalable = nullptr;
+  uint32_t index = 0;
+  // Of a scalable one: how many contexts it can have, by direction; and whether one was closed, at which sockets goes on
+  // looking where the whole is told something.
+  std::array<uint32_t, 2> context_count{};
+  bool lost_context = false;
+  // Its place in the order of closing at the environment's end.
+  int rank_at_end() const {
+    switch (role) {
+      case Role::Whole: return 0;
+      case Role::Scalable:
+      case Role::SharedReceive: return 1;
+      default: return -1;
+    }
+  }
+  void take_info(const fi_info& info, const DomainObject& of);
   // shm crashes where an endpoint is asked for an option before it is enabled, FI_OPT_MIN_MULTI_RECV being its only; and so do
   // those before libfabric 2.0 where it is set then, while later ones want it set then. So it is kept here; 0: not set.
   bool has_late_options = false;
   size_t min_multi_recv = 0;
   int set_late_options();
-  size_t inject_size = 0;  // with the prefix
-  // FI_EP_DGRAM: providers only assert that a message is as long as its prefix, and no longer than they can send.
-  bool sends_datagrams = false;
-  size_t transmit_prefix = 0;
-  size_t receive_prefix = 0;
-  size_t longest_message = 0;  // without the prefix
-  // Of operations whose calls have no flags, by the endpoint's own: enum OperationTrait.
-  uint8_t transmit_traits = 0;
-  uint8_t receive_traits = 0;
   uint8_t default_traits(Direction direction) const {
     return direction == Direction::Transmit ? transmit_traits : receive_traits;
   }
-  // Whether an operation of one direction completes only where its flags ask for it (FI_SELECTIVE_COMPLETION).
-  bool selects_transmits = false;
-  bool selects_receives = false;
-  uint64_t transmit_flags = 0;  // of the calls without flags (fi_tx_attr.op_flags, fi_rx_attr.op_flags)
-  uint64_t receive_flags = 0;
   void update_traits();
   // FI_SETOPSFLAG has set these, for the direction that they name.
   void note_flags(uint64_t flags);
-  uint64_t capabilities = 0;
-  // FI_EP_MSG: one peer, that it connects to, and no address vector.
-  bool connects = false;
   bool connected = false;
-  // efa-direct and EFA's datagrams: a completion that is read after its endpoint's close, and memory that is not
-  // registered, crash libfabric 2.1.
-  bool is_raw_efa = false;
   bool has_request = false;  // it was opened to accept one
   bool connecting = false;   // it has asked for its connection, or accepted it
   // Room that its file in /dev/shm may need at most.
   uint64_t shm_bytes = 0;
   std::unique_ptr<AtomicLimits> atomic_limits;
   std::unique_ptr<AtomicLimits> reduction_limits;
-  // What is bound; held through the graph.
-  CompletionQueueObject* transmit_queue = nullptr;
-  CompletionQueueObject* receive_queue = nullptr;
-  AddressVectorObject* addresses = nullptr;
   EventQueueObject* events = nullptr;
   // In one order everywhere, since two endpoints may lock those that they share.
   std::vector<CounterObject*> counters;

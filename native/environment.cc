@@ -271,9 +271,11 @@ void Environment::shut_down() {
     switch (object->kind) {
       // These close before the endpoint that they are of.
       case Kind::MulticastGroup:
-      case Kind::Profile: return -1;
-      case Kind::PassiveEndpoint:
-      case Kind::Endpoint: return 0;
+      case Kind::Profile: return -2;
+      case Kind::PassiveEndpoint: return 0;
+      // Parts of one before it, and what several share after them.
+      case Kind::Endpoint: return static_cast<const EndpointObject&>(*object).rank_at_end();
+      case Kind::SharedTransmit:
       case Kind::CollectiveGroup:
       case Kind::PollSet:
       case Kind::MemoryRegion: return 1;

@@ -36,6 +36,8 @@ void fill_hints(fi_info* hints, const Napi::Object& from) {
   hints->ep_attr->protocol = static_cast<uint32_t>(u64_member(from, "protocol"));
   hints->ep_attr->max_msg_size = u64_member(from, "maxMessageSize");
   hints->ep_attr->mem_tag_format = u64_member(from, "tagFormat");
+  hints->ep_attr->tx_ctx_cnt = u64_member(from, "transmitContexts");
+  hints->ep_attr->rx_ctx_cnt = u64_member(from, "receiveContexts");
   hints->tx_attr->msg_order = u64_member(from, "transmitOrder");
   hints->tx_attr->comp_order = u64_member(from, "transmitCompletionOrder");
   hints->tx_attr->op_flags = u64_member(from, "transmitFlags");
@@ -99,6 +101,11 @@ Napi::Object receive_object(Napi::Env env, const fi_rx_attr& attr) {
   return object;
 }
 
+// FI_SHARED_CONTEXT, which no number holds exactly, as a bigint.
+Napi::Value contexts_value(Napi::Env env, size_t count) {
+  return count == FI_SHARED_CONTEXT ? u64_value(env, count) : size_value(env, count);
+}
+
 Napi::Object endpoint_object(Napi::Env env, const fi_ep_attr& attr) {
   auto object = Napi::Object::New(env);
   object.Set("type", Napi::Number::New(env, attr.type));
@@ -110,8 +117,8 @@ Napi::Object endpoint_object(Napi::Env env, const fi_ep_attr& attr) {
   object.Set("maxOrderWarSize", size_value(env, attr.max_order_war_size));
   object.Set("maxOrderWawSize", size_value(env, attr.max_order_waw_size));
   object.Set("tagFormat", u64_value(env, attr.mem_tag_format));
-  object.Set("transmitContexts", size_value(env, attr.tx_ctx_cnt));
-  object.Set("receiveContexts", size_value(env, attr.rx_ctx_cnt));
+  object.Set("transmitContexts", contexts_value(env, attr.tx_ctx_cnt));
+  object.Set("receiveContexts", contexts_value(env, attr.rx_ctx_cnt));
   return object;
 }
 

@@ -20,12 +20,20 @@ Post prepare_peer(Environment& environment, uint32_t handle, int32_t peer, Direc
     return post;
   }
   post.endpoint = endpoint;
+  if (direction == Direction::Transmit ? !endpoint->transmits : !endpoint->receives) {
+    post.status = kOtherDirection;
+    return post;
+  }
   const bool from_anybody = direction == Direction::Receive && peer == -1;
   if (endpoint->connects) {
-    if (direction == Direction::Transmit && !endpoint->connected) post.status = -FI_ENOTCONN;
+    if (direction == Direction::Transmit && !endpoint->owner->connected) post.status = -FI_ENOTCONN;
   } else if (!from_anybody) {
-    if (!endpoint->addresses->is_live(peer)) post.status = kNoSuchPeer;
-    post.address = static_cast<fi_addr_t>(peer);
+    // A shared context without one: only of anybody.
+    if (endpoint->addresses == nullptr || !endpoint->addresses->is_live(peer)) {
+      post.status = kNoSuchPeer;
+      return post;
+    }
+    post.address = endpoint->addresses->address_of(peer);
   }
   return post;
 }
@@ -54,7 +62,7 @@ void take_slot(Post* post, uint32_t context, Direction direction, MemoryBlock* c
   CompletionQueueObject* queue =
       direction == Direction::Transmit ? endpoint->transmit_queue : endpoint->receive_queue;
   post->table = &queue->operations;
-  post->operation = post->table->acquire(context, endpoint, blocks, count, traits);
+  post->operation = post->table->acquire(context, endpoint->owner, blocks, count, traits);
   if (post->operation == nullptr) post->status = (traits & kWasClaimed) != 0 ? kNotClaimed : kContextBusy;
   if (queue->engine != nullptr) queue->engine->note_activity();
 }
@@ -207,6 +215,8 @@ napi_value cancel(napi_env env, napi_callback_info info) {
   if (endpoint == nullptr || !endpoint->enabled) return a.answer(kClosed);
   if (!OFI_HAS_OP(endpoint->fid->ops, fi_ops_ep, cancel)) return a.answer(kUnsupported);
   CompletionQueueObject* queue = a.u32(2) != 0 ? endpoint->receive_queue : endpoint->transmit_queue;
+  if (queue == nullptr) return a.answer(kOtherDirection);
+  if (!endpoint->reports_cancelled) return a.answer(kUnsupported);
   void* context = queue->operations.in_flight(a.u32(1));
   if (context == nullptr) return a.answer(-FI_ENOENT);
   return a.answer(static_cast<int32_t>(fi_cancel(&endpoint->fid->fid, context)));
@@ -219,7 +229,8 @@ napi_value retire(napi_env env, napi_callback_info info) {
   auto* endpoint = a.environment().open<EndpointObject>(a.u32(0));
   if (endpoint == nullptr || !endpoint->enabled) return a.answer(kClosed);
   CompletionQueueObject* queue = a.u32(2) != 0 ? endpoint->receive_queue : endpoint->transmit_queue;
-  return a.answer(queue->retire(a.u32(1), endpoint));
+  if (queue == nullptr) return a.answer(kOtherDirection);
+  return a.answer(queue->retire(a.u32(1), endpoint->owner));
 }
 
 }  // namespace

@@ -32,6 +32,7 @@ enum class Kind : uint8_t {
   DeferredWork,
   MulticastGroup,
   Profile,
+  SharedTransmit,
 };
 
 enum class Phase : uint8_t { Opening, Open, Closing, Closed };

@@ -22,12 +22,17 @@ struct Target {
   EndpointObject* late = nullptr;  // where the option has to wait until it is enabled
 };
 
+// sockets takes a context that sends for one that receives, and a scalable endpoint goes on telling contexts that are gone.
+bool has_options(const EndpointObject& endpoint) {
+  return endpoint.role != Role::Transmit && !endpoint.lost_context;
+}
+
 Target target_of(const Napi::CallbackInfo& info) {
   const Environment& environment = Environment::of(info);
   const uint32_t handle = handle_argument(info, 0);
   if (auto* endpoint = environment.open<EndpointObject>(handle); endpoint != nullptr)
-    return {&endpoint->fid->fid, endpoint->fid->ops, endpoint->fid->cm, endpoint->enabled,
-            endpoint->has_late_options && !endpoint->enabled ? endpoint : nullptr};
+    return {&endpoint->fid->fid, has_options(*endpoint) ? endpoint->fid->ops : nullptr, endpoint->fid->cm,
+            endpoint->enabled, endpoint->has_late_options && !endpoint->enabled ? endpoint : nullptr};
   if (auto* passive = environment.open<PassiveEndpointObject>(handle); passive != nullptr)
     return {&passive->fid->fid, passive->fid->ops, passive->fid->cm};
   return {};

@@ -155,12 +155,14 @@ export interface Addon {
   ): [number, boolean, number, bigint, number, string, string][] | Status;
   readProfile(profile: Handle, variable: number): bigint | Status;
   changeProfile(profile: Handle, what: number, flags: bigint): Status;
-  openAddressVector(domain: Handle, count: number): Promise<Handle>;
+  openAddressVector(domain: Handle, count: number, type: number, contextBits: number): Promise<Handle>;
   insertAddresses(av: Handle, bytes: Uint8Array, stride: number): Promise<number[] | Status>;
   insertAddress(av: Handle, bytes: Uint8Array): number;
   removeAddress(av: Handle, address: number): Status;
   lookupAddress(av: Handle, address: number): Uint8Array | Status;
   addressText(av: Handle, bytes: Uint8Array): string | Status;
+  fabricAddress(av: Handle, address: number): bigint | Status;
+  receiveContextAddress(av: Handle, address: number, index: number): number;
 
   openCompletionQueue(
     domain: Handle,
@@ -218,6 +220,11 @@ export interface Addon {
   memoryRegion(region: Handle): { key: bigint; address: bigint; descriptor: bigint } | undefined;
 
   openEndpoint(domain: Handle, info: object): Promise<Handle>;
+  openSharedReceive(domain: Handle, info: object, queue: Handle): Promise<Handle>;
+  openSharedTransmit(domain: Handle, info: object): Promise<Handle>;
+  openScalable(domain: Handle, info: object): Promise<Handle>;
+  openContext(scalable: Handle, index: number, receives: boolean): Promise<Handle>;
+  openAlias(endpoint: Handle, flags: bigint): Promise<Handle>;
   bindEndpoint(endpoint: Handle, other: Handle, flags: bigint): Status;
   enableEndpoint(endpoint: Handle): Promise<Status>;
   endpointName(endpoint: Handle): Uint8Array | Status;

@@ -1,6 +1,6 @@
 // fi_av(3): the addresses that an endpoint can send to.
 import { Domain } from './domain.js';
-import { FI_EADDRNOTAVAIL } from './errno.js';
+import { FI_EADDRNOTAVAIL, FI_EINVAL } from './errno.js';
 import {
   check,
   checkAddress,
@@ -13,6 +13,7 @@ import {
   unsupportedError,
 } from './errors.js';
 import { addon } from './library.js';
+import { enumValue } from './names.js';
 import { FabricObject, opened } from './object.js';
 import { problemOfAddress } from './socket-address.js';
 
@@ -34,7 +35,26 @@ function checkInserted(status: number, call: string): number {
   return check(status, call);
 }
 
-/** An address vector of type FI_AV_TABLE: its addresses (fi_addr_t) are small whole numbers (fi_av(3)). */
+/** How an AddressVector is opened (struct fi_av_attr). */
+export interface AddressVectorOptions {
+  /** How many addresses to expect; default 0, the provider's own idea. It grows by itself (count). */
+  count?: number | undefined;
+  /**
+   * 'FI_AV_TABLE', the default: addresses are numbered from 0 in the order of insertion. 'FI_AV_MAP': they are what the
+   * provider makes of them, where it still has that type (type).
+   */
+  type?: 'FI_AV_TABLE' | 'FI_AV_MAP' | undefined;
+  /**
+   * How many bits of an address say which receive context of a ScalableEndpoint is meant, 0 to 8: contexts up to 2 to that
+   * power. Default 0: always the first (rx_ctx_bits).
+   */
+  receiveContextBits?: number | undefined;
+}
+
+/**
+ * An address vector (fi_av(3)). Its addresses are whole numbers here, whatever its type: the fi_addr_t itself where that is
+ * below 2^30, otherwise a number that stands for it, from 2^30 on. fabricAddress() tells the fi_addr_t.
+ */
 export class AddressVector extends FabricObject {
   readonly #format: string;
 
@@ -46,13 +66,19 @@ export class AddressVector extends FabricObject {
   /**
    * `fi_av_open(3)`: opens an address vector.
    *
-   * @param options - `count`: how many addresses to expect; default 0, the provider's own idea. It grows by itself.
+   * @throws FabricError FI_EINVAL or another fi_errno where the Domain was opened for another type, or the provider has none
+   *   with context bits.
    */
-  static async open(domain: Domain, options: { count?: number } = {}): Promise<AddressVector> {
+  static async open(domain: Domain, options: AddressVectorOptions = {}): Promise<AddressVector> {
     if (!(domain instanceof Domain)) throw typeError('domain', domain, 'a Domain');
     const count = checkInteger('options.count', options.count ?? 0, 0, 1 << 24);
-    const handle = await opened(addon().openAddressVector(domain.handle, count), 'fi_av_open');
-    return new AddressVector(handle, domain);
+    const { type = 'FI_AV_TABLE' } = options;
+    if (type !== 'FI_AV_TABLE' && type !== 'FI_AV_MAP')
+      throw rangeError('options.type', type, "'FI_AV_TABLE' or 'FI_AV_MAP'");
+    const bits = checkInteger('options.receiveContextBits', options.receiveContextBits ?? 0, 0, 8);
+    const number = enumValue('addressVectorType', type, 'options.type');
+    const answer = addon().openAddressVector(domain.handle, count, number, bits);
+    return new AddressVector(await opened(answer, 'fi_av_open'), domain);
   }
 
   /**
@@ -166,6 +192,30 @@ export class AddressVector extends FabricObject {
     const result = addon().lookupAddress(this.handle, address);
     if (typeof result === 'number') throw statusError(result, 'fi_av_lookup', `address ${String(address)}`);
     return result;
+  }
+
+  /** The fi_addr_t that libfabric has for an address. No C call. */
+  fabricAddress(address: number): bigint {
+    checkInteger('address', address, 0, MAX_ADDRESS);
+    const result = addon().fabricAddress(this.handle, address);
+    if (typeof result === 'number') throw statusError(result, 'fi_addr_t', `address ${String(address)}`);
+    return result;
+  }
+
+  /**
+   * `fi_rx_addr(3)`: the address of one receive context of a peer's ScalableEndpoint. It is removed with the peer's.
+   *
+   * @param address - The peer's, as insert() gave it.
+   * @param index - Of the context, below 2 to the power of options.receiveContextBits.
+   * @see https://ofiwg.github.io/libfabric/main/man/fi_av.3.html
+   */
+  receiveContext(address: number, index: number): number {
+    checkInteger('address', address, 0, MAX_ADDRESS);
+    checkInteger('index', index, 0, 255);
+    const number = addon().receiveContextAddress(this.handle, address, index);
+    if (number === -FI_EINVAL)
+      throw rangeError('index', index, 'below 2 to the power of options.receiveContextBits');
+    return check(number, 'fi_rx_addr', `address ${String(address)}`);
   }
 
   /** `fi_av_straddr(3)`: an address's bytes as readable text, such as 'fi_sockaddr_in://127.0.0.1:4567'. */

@@ -118,6 +118,8 @@ export const STATUS_DEVICE_MEMORY = -10012;
 export const STATUS_NO_PREFIX = -10013;
 export const STATUS_WAITING = -10014;
 export const STATUS_CIRCULAR = -10015;
+export const STATUS_NOT_SHARED = -10016;
+export const STATUS_OTHER_DIRECTION = -10017;
 /** -FI_EAGAIN: no room now, or nothing there. A plain value everywhere, never an error. */
 export const STATUS_AGAIN = -11;
 
@@ -190,6 +192,21 @@ export function statusError(status: number, call: string, about = ''): FabricErr
           `info.transmit.messagePrefixSize bytes, and info.receive.messagePrefixSize for receives${what}`,
         'FI_EINVAL',
         22,
+        call,
+      );
+    case STATUS_NOT_SHARED:
+      return new FabricError(
+        `${call}: an endpoint whose Info says FI_SHARED_CONTEXT, and no other, is bound to such a context; one for ` +
+          'receives must have its CompletionQueue, and all connectionless endpoints of it one AddressVector' +
+          what,
+        'FI_EINVAL',
+        22,
+        call,
+      );
+    case STATUS_OTHER_DIRECTION:
+      return unsupportedError(
+        `${call}: not on this object: a TransmitContext only sends, contexts for receives only receive, and an ` +
+          `endpoint that shares one receives there${what}`,
         call,
       );
     case STATUS_DEVICE_MEMORY:

@@ -9,14 +9,22 @@ export { CompletionError, FabricError, type CompletionFailure, type FabricErrorC
 export { explainProviderError, type ProviderErrorMeaning } from './provider-errors.js';
 export { isAvailable, libraryVersion, type Availability, type LibraryVersion } from './library.js';
 export { enumName, flagBits, flagNames, type EnumKind, type FlagKind, type Flags } from './names.js';
-export { getInfo, type GetInfoTarget, type Hints, type Info, type Nic, type RawInfo } from './info.js';
+export {
+  getInfo,
+  type ContextCount,
+  type GetInfoTarget,
+  type Hints,
+  type Info,
+  type Nic,
+  type RawInfo,
+} from './info.js';
 export { hmemZeDevice, tagMpi, tcDscpGet, tcDscpSet } from './arithmetic.js';
 export { FabricObject } from './object.js';
 export { LogImport, type LogImportOptions, type LogLevel, type LogLine } from './log.js';
 export { getParams, toStr, type Parameter, type TextType } from './about.js';
 export { Fabric } from './fabric.js';
 export { Domain, type AtomicAttributes } from './domain.js';
-export { AddressVector } from './address-vector.js';
+export { AddressVector, type AddressVectorOptions } from './address-vector.js';
 export { EventQueue, type FabricEvent } from './event-queue.js';
 export { Completions } from './completion.js';
 export { CompletionQueue, type CompletionQueueOptions } from './completion-queue.js';
@@ -42,7 +50,14 @@ export { Profile, type ProfileEntry } from './profile.js';
 export { PollSet, tryWait } from './poll-set.js';
 export { WaitSet } from './wait-set.js';
 export type { DataEndpoint } from './data-endpoint.js';
-export { Endpoint } from './endpoint.js';
+export { type Bindable, Endpoint } from './endpoint.js';
+export {
+  ReceiveContext,
+  type ScalableContext,
+  ScalableEndpoint,
+  TransmitContext,
+} from './scalable-endpoint.js';
+export { SharedReceiveContext, SharedTransmitContext } from './shared-context.js';
 export {
   type AtomicEndpoint,
   type AtomicKind,

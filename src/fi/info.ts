@@ -1,9 +1,10 @@
 // fi_getinfo(3): which fabrics, domains and endpoints the machine offers.
-import { FI_FORMAT_UNSPEC, FI_MSG_PREFIX } from './constants.js';
+import { FI_FORMAT_UNSPEC, FI_MSG_PREFIX, FI_SHARED_CONTEXT } from './constants.js';
 import {
   STATUS_UNAVAILABLE,
   checkAddress,
   checkBytes,
+  checkInteger,
   rangeError,
   statusError,
   typeError,
@@ -16,6 +17,9 @@ import { problemOfAddress } from './socket-address.js';
 import type { RawInfo } from '../native.js';
 
 export type { RawInfo };
+
+/** How many contexts an endpoint has, or that it uses one that several share (FI_SHARED_CONTEXT). */
+export type ContextCount = number | 'FI_SHARED_CONTEXT';
 
 /** What to ask fi_getinfo(3) for. Every member is optional; what is left out, the provider chooses. */
 export interface Hints {
@@ -73,6 +77,8 @@ export interface Hints {
     iovLimit?: number;
     /** Remote buffers of one operation (rma_iov_limit). */
     rmaIovLimit?: number;
+    /** Of a ScalableEndpoint; or that a SharedTransmitContext will be bound (fi_ep_attr.tx_ctx_cnt). */
+    contexts?: ContextCount;
   };
   /** What receiving needs (fi_rx_attr). */
   receive?: {
@@ -86,6 +92,8 @@ export interface Hints {
     size?: number;
     /** Buffers of one operation (iov_limit). */
     iovLimit?: number;
+    /** Of a ScalableEndpoint; or that a SharedReceiveContext will be bound (fi_ep_attr.rx_ctx_cnt). */
+    contexts?: ContextCount;
   };
 }
 
@@ -154,6 +162,8 @@ export interface Info {
      * without the mode FI_MSG_PREFIX (fi_ep_attr.msg_prefix_size).
      */
     readonly messagePrefixSize: number;
+    /** (fi_ep_attr.tx_ctx_cnt) */
+    readonly contexts: ContextCount;
   };
   /** (fi_rx_attr) */
   readonly receive: {
@@ -170,6 +180,8 @@ export interface Info {
      * without the mode FI_MSG_PREFIX (fi_ep_attr.msg_prefix_size).
      */
     readonly messagePrefixSize: number;
+    /** (fi_ep_attr.rx_ctx_cnt) */
+    readonly contexts: ContextCount;
   };
   /** The local address, where the provider names it before an endpoint is open. */
   readonly sourceAddress: Uint8Array | undefined;
@@ -217,6 +229,15 @@ function checkedAddress(hints: Hints, name: 'sourceAddress' | 'destinationAddres
   return bytes;
 }
 
+function contextCount(argument: string, given: ContextCount | undefined): number | bigint | undefined {
+  if (given === undefined) return undefined;
+  return given === 'FI_SHARED_CONTEXT' ? FI_SHARED_CONTEXT : checkInteger(argument, given, 0, 1 << 16);
+}
+
+function readableContexts(count: number | bigint): ContextCount {
+  return typeof count === 'bigint' ? 'FI_SHARED_CONTEXT' : count;
+}
+
 function rawHints(hints: Hints): object {
   const { transmit = {}, receive = {} } = hints;
   return {
@@ -246,6 +267,8 @@ function rawHints(hints: Hints): object {
     injectSize: transmit.injectSize,
     transmitIovLimit: transmit.iovLimit,
     rmaIovLimit: transmit.rmaIovLimit,
+    transmitContexts: contextCount('hints.transmit.contexts', transmit.contexts),
+    receiveContexts: contextCount('hints.receive.contexts', receive.contexts),
     receiveOrder: flagBits('order', receive.messageOrder, 'hints.receive.messageOrder'),
     receiveCompletionOrder: flagBits('order', receive.completionOrder, 'hints.receive.completionOrder'),
     receiveFlags: flagBits('operation', receive.flags, 'hints.receive.flags'),
@@ -287,6 +310,7 @@ export function readable(raw: Readonly<RawInfo>): Info {
       messageOrder: flagNames('order', big(transmit.messageOrder)),
       flags: flagNames('operation', big(transmit.flags)),
       messagePrefixSize: prefixOf(transmit),
+      contexts: readableContexts(endpoint.transmitContexts),
     },
     receive: {
       size: receive.size as number,
@@ -294,6 +318,7 @@ export function readable(raw: Readonly<RawInfo>): Info {
       messageOrder: flagNames('order', big(receive.messageOrder)),
       flags: flagNames('operation', big(receive.flags)),
       messagePrefixSize: prefixOf(receive),
+      contexts: readableContexts(endpoint.receiveContexts),
     },
     sourceAddress: raw.sourceAddress,
     destinationAddress: raw.destinationAddress,

@@ -284,7 +284,8 @@ export abstract class OptionEndpoint extends FabricObject {
   }
 }
 
-function directionFlag(direction: unknown): bigint {
+/** @internal FI_TRANSMIT or FI_RECV. */
+export function directionFlag(direction: unknown): bigint {
   if (direction === 'transmit') return C.FI_TRANSMIT;
   if (direction === 'receive') return C.FI_RECV;
   throw rangeError('direction', direction, "'transmit' or 'receive'");
