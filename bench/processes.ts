@@ -114,13 +114,13 @@ class Pair {
   }
 
   /** Bounds what runs in the pair. */
-  async run<T>(work: () => Promise<T>): Promise<T> {
+  async run<T>(work: () => Promise<T>, boundSeconds = RUN_SECONDS): Promise<T> {
     const stop = new AbortController();
     const noSuchProgram = new Promise<never>((_, reject) => {
       this.#onSpawnFailure = reject;
     });
-    const timeout = delay(RUN_SECONDS * 1000, undefined, { signal: stop.signal }).then(() => {
-      throw this.failure(`not finished after ${RUN_SECONDS} s`);
+    const timeout = delay(boundSeconds * 1000, undefined, { signal: stop.signal }).then(() => {
+      throw this.failure(`not finished after ${boundSeconds} s`);
     });
     timeout.catch(() => undefined);
     try {
@@ -200,7 +200,7 @@ export async function runOurs(
     await pair.ended();
     return results;
   };
-  const { client, server } = await pair.run(work);
+  const { client, server } = await pair.run(work, settings.boundSeconds);
   const sample: Sample = { ...server, ...client, cpuSeconds: client.cpuSeconds + server.cpuSeconds };
   if (server.rate !== undefined) sample.rate = server.rate;
   if (client.figures !== undefined) sample.figures = { ...server.figures, ...client.figures };

@@ -37,6 +37,8 @@ export interface Settings {
   peers?: number;
   /** How long something is watched. */
   seconds?: number;
+  /** When the runner gives up; default 90 s. */
+  boundSeconds?: number;
   /** Where to leave every time that was measured: µs, as doubles. */
   timesFile?: string;
   /** The file that malloc_count.so maps, where allocations are counted instead of time. */
