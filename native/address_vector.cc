@@ -244,6 +244,73 @@ Napi::Value receive_context_address(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), av->take_context(number, handle_argument(info, 2)));
 }
 
+// struct fi_ops_av as of libfabric 2: what 1.17 declares, and three calls more.
+struct AvOperations {
+  size_t size;
+  void* older[7];
+  int (*insert_auth_key)(fid_av*, const void*, size_t, fi_addr_t*, uint64_t);
+  int (*lookup_auth_key)(fid_av*, fi_addr_t, void*, size_t*);
+  int (*set_user_id)(fid_av*, fi_addr_t, fi_addr_t, uint64_t);
+};
+static_assert(offsetof(AvOperations, insert_auth_key) == offsetof(fi_ops_av, av_set) + sizeof(void*));
+
+const AvOperations* operations_of(const AddressVectorObject& av) {
+  return reinterpret_cast<const AvOperations*>(av.fid->ops);
+}
+
+// As the headers of libfabric 2 have them, which 1.17's have not.
+int fi_av_insert_auth_key(const AddressVectorObject& av, const void* key, size_t length, fi_addr_t* address) {
+  const AvOperations* ops = operations_of(av);
+  return OFI_HAS_OP(ops, AvOperations, insert_auth_key)
+             ? ops->insert_auth_key(av.fid, key, length, address, 0)
+             : static_cast<int>(kUnsupported);
+}
+
+int fi_av_lookup_auth_key(const AddressVectorObject& av, fi_addr_t address, void* key, size_t* length) {
+  const AvOperations* ops = operations_of(av);
+  return OFI_HAS_OP(ops, AvOperations, lookup_auth_key) ? ops->lookup_auth_key(av.fid, address, key, length)
+                                                        : static_cast<int>(kUnsupported);
+}
+
+int fi_av_set_user_id(const AddressVectorObject& av, fi_addr_t address, fi_addr_t user_id, uint64_t flags) {
+  const AvOperations* ops = operations_of(av);
+  return OFI_HAS_OP(ops, AvOperations, set_user_id) ? ops->set_user_id(av.fid, address, user_id, flags)
+                                                    : static_cast<int>(kUnsupported);
+}
+
+// insertAuthKey(av, bytes): fi_av_insert_auth_key(3). An address, or a negative status.
+Napi::Value insert_auth_key(const Napi::CallbackInfo& info) {
+  auto* av = Environment::of(info).open<AddressVectorObject>(handle_argument(info, 0));
+  if (av == nullptr) return Napi::Number::New(info.Env(), kClosed);
+  const auto bytes = info[1].As<Napi::Uint8Array>();
+  fi_addr_t address = FI_ADDR_NOTAVAIL;
+  const int status = fi_av_insert_auth_key(*av, bytes.Data(), bytes.ByteLength(), &address);
+  return Napi::Number::New(info.Env(), status == 0 ? av->take(address) : status);
+}
+
+// lookupAuthKey(av, address): fi_av_lookup_auth_key(3). The key's bytes, or a negative status.
+Napi::Value lookup_auth_key(const Napi::CallbackInfo& info) {
+  auto* av = Environment::of(info).open<AddressVectorObject>(handle_argument(info, 0));
+  if (av == nullptr) return Napi::Number::New(info.Env(), kClosed);
+  const int32_t number = info[1].As<Napi::Number>().Int32Value();
+  if (!av->is_live(number)) return Napi::Number::New(info.Env(), kNoSuchPeer);
+  return address_value(info.Env(), [av, number](uint8_t* bytes, size_t* length) {
+    return fi_av_lookup_auth_key(*av, av->address_of(number), bytes, length);
+  });
+}
+
+// setUserId(av, address, id, flags): fi_av_set_user_id(3). A status.
+Napi::Value set_user_id(const Napi::CallbackInfo& info) {
+  auto* av = Environment::of(info).open<AddressVectorObject>(handle_argument(info, 0));
+  if (av == nullptr) return Napi::Number::New(info.Env(), kClosed);
+  const int32_t number = info[1].As<Napi::Number>().Int32Value();
+  if (!av->is_live(number)) return Napi::Number::New(info.Env(), kNoSuchPeer);
+  bool lossless = false;
+  const uint64_t id = info[2].As<Napi::BigInt>().Uint64Value(&lossless);
+  const uint64_t flags = info[3].As<Napi::BigInt>().Uint64Value(&lossless);
+  return Napi::Number::New(info.Env(), fi_av_set_user_id(*av, av->address_of(number), id, flags));
+}
+
 // addressText(av, bytes): fi_av_straddr(3).
 Napi::Value address_text(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
@@ -304,6 +371,9 @@ void register_address_vector(Napi::Object exports, Environment* environment) {
   define(exports, "removeAddress", remove_address, environment);
   define(exports, "lookupAddress", lookup_address, environment);
   define(exports, "addressText", address_text, environment);
+  define(exports, "insertAuthKey", insert_auth_key, environment);
+  define(exports, "lookupAuthKey", lookup_auth_key, environment);
+  define(exports, "setUserId", set_user_id, environment);
   define(exports, "fabricAddress", fabric_address, environment);
   define(exports, "receiveContextAddress", receive_context_address, environment);
 }

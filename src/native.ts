@@ -161,6 +161,9 @@ export interface Addon {
   removeAddress(av: Handle, address: number): Status;
   lookupAddress(av: Handle, address: number): Uint8Array | Status;
   addressText(av: Handle, bytes: Uint8Array): string | Status;
+  insertAuthKey(av: Handle, key: Uint8Array): number;
+  lookupAuthKey(av: Handle, address: number): Uint8Array | Status;
+  setUserId(av: Handle, address: number, id: bigint, flags: bigint): Status;
   fabricAddress(av: Handle, address: number): bigint | Status;
   receiveContextAddress(av: Handle, address: number, index: number): number;
 

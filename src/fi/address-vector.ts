@@ -6,6 +6,7 @@ import {
   checkAddress,
   checkBytes,
   checkInteger,
+  checkUint64,
   isLacking,
   rangeError,
   statusError,
@@ -192,6 +193,48 @@ export class AddressVector extends FabricObject {
     const result = addon().lookupAddress(this.handle, address);
     if (typeof result === 'number') throw statusError(result, 'fi_av_lookup', `address ${String(address)}`);
     return result;
+  }
+
+  /**
+   * `fi_av_insert_auth_key(3)`: inserts an authorization key, of libfabric 2.
+   *
+   * @returns An address that stands for every peer with this key.
+   * @throws FabricError ERR_FABRIC_UNSUPPORTED where the provider has no keys, or libfabric is older.
+   * @see https://ofiwg.github.io/libfabric/main/man/fi_av.3.html
+   */
+  insertAuthKey(key: Uint8Array): number {
+    const bytes = checkBytes('key', key);
+    if (bytes.byteLength === 0) throw rangeError('key.length', 0, 'the length of a key');
+    return checkInserted(addon().insertAuthKey(this.handle, bytes), 'fi_av_insert_auth_key');
+  }
+
+  /**
+   * `fi_av_lookup_auth_key(3)`: the authorization key of an address.
+   *
+   * @throws as insertAuthKey().
+   * @see https://ofiwg.github.io/libfabric/main/man/fi_av.3.html
+   */
+  lookupAuthKey(address: number): Uint8Array {
+    checkInteger('address', address, 0, MAX_ADDRESS);
+    const result = addon().lookupAuthKey(this.handle, address);
+    if (typeof result !== 'number') return result;
+    checkInserted(result, 'fi_av_lookup_auth_key');
+    throw statusError(result, 'fi_av_lookup_auth_key');
+  }
+
+  /**
+   * `fi_av_set_user_id(3)`: sets the number by which completions name the sender at an address, of libfabric 2.
+   *
+   * @param userId - Below 2^64. Completions.source() tells those below 2^31.
+   * @param flags - FI_AUTH_KEY where the address is of an authorization key; default 0n.
+   * @throws as insertAuthKey().
+   * @see https://ofiwg.github.io/libfabric/main/man/fi_av.3.html
+   */
+  setUserId(address: number, userId: bigint | number, flags = 0n): void {
+    checkInteger('address', address, 0, MAX_ADDRESS);
+    const id = checkUint64('userId', userId);
+    const status = addon().setUserId(this.handle, address, id, checkUint64('flags', flags));
+    checkInserted(status, 'fi_av_set_user_id');
   }
 
   /** The fi_addr_t that libfabric has for an address. No C call. */

@@ -123,3 +123,23 @@ describeOnProviders('an address vector with receive contexts', {}, (provider) =>
     expect(() => addresses.fabricAddress(address + 1000)).toThrow(code('ERR_FABRIC_ADDRESS'));
   });
 });
+
+describeOnProviders('authorization keys and user IDs of addresses', {}, (provider) => {
+  test('are refused where the provider has none', async () => {
+    const { addresses, endpoint } = await openSide(provider);
+    const address = addresses.insert(endpoint.getName());
+    for (const call of [
+      () => addresses.insertAuthKey(Uint8Array.of(1, 2, 3, 4)),
+      () => addresses.lookupAuthKey(address),
+      () => {
+        addresses.setUserId(address, 5);
+      },
+    ])
+      expect(call).toThrow(code('ERR_FABRIC_UNSUPPORTED'));
+    expect(() => addresses.lookupAuthKey(address + 1000)).toThrow(code('ERR_FABRIC_ADDRESS'));
+    expect(() => {
+      addresses.setUserId(address, -1n);
+    }).toThrow(RangeError);
+    expect(() => addresses.insertAuthKey(new Uint8Array(0))).toThrow(RangeError);
+  });
+});
