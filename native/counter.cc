@@ -15,7 +15,7 @@ constexpr uint64_t kSliceMs = 20;
 constexpr uint32_t kShortestPauseUs = 10;
 constexpr uint32_t kLongestPauseUs = 1'000;
 
-// openCounter(domain, waitObject): fi_cntr_open(3). The counter's context is its object, which fi_poll(3) gives.
+// openCounter(domain, waitObject, sleeps): fi_cntr_open(3). `sleeps` is 0 where fi_cntr_wait(3) is not to be called. The counter's context is its object, which fi_poll(3) gives.
 Napi::Value open_counter(const Napi::CallbackInfo& info) {
   Environment& environment = Environment::of(info);
   auto domain = environment.open_shared<DomainObject>(handle_argument(info, 0));
@@ -23,7 +23,7 @@ Napi::Value open_counter(const Napi::CallbackInfo& info) {
   const auto wait = static_cast<fi_wait_obj>(handle_argument(info, 1));
   auto object = std::make_shared<CounterObject>();
   object->domain = domain->fid;
-  object->waits = wait == FI_WAIT_FD;
+  object->waits = wait == FI_WAIT_FD && handle_argument(info, 2) != 0;
   return environment.open_object(object, {domain}, [object, wait] {
     CounterAttributes attributes = zeroed<CounterAttributes>();
     attributes.attr.events = FI_CNTR_EVENTS_COMP;
@@ -96,8 +96,8 @@ bool CounterObject::has_reached(uint64_t threshold) {
   return true;
 }
 
-// One look, and a pause where that did not suffice: -FI_EAGAIN. Without a file descriptor fi_cntr_wait is not for use: shm 1.17 never comes back from it, and others crash where
-// there is no wait object at all.
+// One look, and a pause where that did not suffice: -FI_EAGAIN. Without a file descriptor fi_cntr_wait is not for use:
+// shm 1.17 never comes back from it, and others crash where there is no wait object at all.
 int CounterObject::wait_slice(uint64_t threshold, uint64_t errors_before, uint64_t left_ms,
                               uint32_t* pause_us) {
   {

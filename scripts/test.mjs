@@ -156,6 +156,7 @@ const efaSuites = [
     'batch',
     'collective',
     'connection',
+    'counter',
     'datagram',
     'deferred-work',
     'engine',
@@ -177,7 +178,6 @@ const efaSuites = [
     'wrong-key',
   ].map((name) => `fi/${name}`),
 ];
-const efaSuitesOn117 = ['fi/counter'];
 
 /** With LIBFABRIC_TEST_EFA=hardware on the machine's own device: scripts/efa-hardware-check.sh. */
 const onHardware = process.env.LIBFABRIC_TEST_EFA === 'hardware';
@@ -194,12 +194,6 @@ const directRdmaSuites = [
   ...['rma', 'rma-input'].map((name) => `endpoint/${name}`),
   ...['memory-region', 'rma', 'rma-vector'].map((name) => `fi/${name}`),
 ];
-
-/** Whether this machine's libfabric is older than 2, so that efaSuitesOn117 hold. */
-function isOldLibfabric() {
-  const print = `import('libfabric/fi').then((fi) => process.stdout.write(String(fi.libraryVersion().version)))`;
-  return Number(spawnSync('node', ['-e', print], { cwd: root, encoding: 'utf8' }).stdout) < 0x20000;
-}
 
 function runOnEfa(name, suites, before = [], more = {}, provider = 'efa') {
   return runVitest(name, {
@@ -274,7 +268,7 @@ const parts = {
   efa() {
     if (!onHardware && !existsSync(join(root, 'build/Release/softefa-nic')))
       throw new Skip("the software EFA device is not built: libibverbs' headers are not installed");
-    const suite = runOnEfa('efa', [...efaSuites, ...(isOldLibfabric() ? efaSuitesOn117 : [])]);
+    const suite = runOnEfa('efa', efaSuites);
     if (onHardware) return suite;
     // libfabric 1.17 uses the device's RDMA only where it is told to.
     const rdma = { SOFTEFA_RDMA: '1', FI_EFA_USE_DEVICE_RDMA: '1' };

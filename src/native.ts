@@ -116,7 +116,7 @@ export interface Addon {
   writeEvent(queue: Handle, event: number, data: Uint8Array): number;
   waitEvent(queue: Handle, timeoutMs: number): Promise<RawEvent | Status>;
   readEvent(queue: Handle): RawEvent | Status;
-  openCounter(domain: Handle, waitObject: number): Promise<Handle>;
+  openCounter(domain: Handle, waitObject: number, sleeps: number): Promise<Handle>;
   readCounter(counter: Handle): [bigint, bigint] | Status;
   changeCounter(counter: Handle, what: number, value: bigint): Status;
   waitCounter(counter: Handle, threshold: bigint, timeoutMs: number): Promise<Status>;

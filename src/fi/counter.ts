@@ -27,7 +27,7 @@ export class Counter extends FabricObject {
    * `fi_cntr_open(3)`: opens a counter of completed operations.
    *
    * @param options - `waitObject`: a C name or number of enum fi_wait_obj; default FI_WAIT_NONE. With FI_WAIT_FD, where the
-   *   provider has it, wait() sleeps in the provider; otherwise it looks at the counter again and again, after pauses of
+   *   provider has it and is not efa, wait() sleeps in the provider; otherwise it looks at the counter again and again, after pauses of
    *   10 to 1000 microseconds.
    * @throws FabricError FI_ENOSYS where the provider has no counters or lacks the wait object.
    * @see https://ofiwg.github.io/libfabric/main/man/fi_cntr.3.html
@@ -36,7 +36,10 @@ export class Counter extends FabricObject {
     if (!(domain instanceof Domain)) throw typeError('domain', domain, 'a Domain');
     const wait = enumValue('waitObject', options.waitObject ?? FI_WAIT_NONE, 'options.waitObject');
     const about = `wait object ${enumName('waitObject', wait)}`;
-    return new Counter(await opened(addon().openCounter(domain.handle, wait), 'fi_cntr_open', about), domain);
+    // efa sleeps with the domain's lock, which whoever would wake it needs: for ever on libfabric 2.1.
+    const sleeps = domain.info.provider === 'efa' ? 0 : 1;
+    const handle = await opened(addon().openCounter(domain.handle, wait, sleeps), 'fi_cntr_open', about);
+    return new Counter(handle, domain);
   }
 
   #values(call: string): readonly [bigint, bigint] {
