@@ -283,8 +283,11 @@ const parts = {
     const script = ['bash', join(root, 'scripts/debian13.sh')];
     if (run(script[0], [script[1], 'make']) !== 0) return failure;
     const before = [...script, 'run'];
-    // The examples show how to use the package, which is the same on every libfabric.
-    const notHere = ['test/examples.test.ts', 'test/lifecycle/**'].flatMap((files) => ['--exclude', files]);
+    // The examples show how to use the package, which is the same on every libfabric, and so is how benchmarks are told.
+    const notHere = ['test/examples.test.ts', 'test/bench/**', 'test/lifecycle/**'].flatMap((files) => [
+      '--exclude',
+      files,
+    ]);
     // A process ends by way of the addon, which is the same too: on the providers that 2.x has changed most.
     const providers = { LIBFABRIC_TEST_PROVIDERS: 'shm,tcp', LIBFABRIC_TEST_REQUIRED: 'shm,tcp' };
     const suite = add(
