@@ -1,11 +1,13 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
+import { ErrorReporter } from './test/setup/error-reporter.js';
 import { SkipReporter } from './test/setup/skip-reporter.js';
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 
-// Where to leave the counts for scripts/test.mjs, which adds up several runs.
+// Where to leave the counts, and what no test has counted, for scripts/test.mjs, which adds up several runs.
 const report = process.env.LIBFABRIC_TEST_REPORT;
+const errors = process.env.LIBFABRIC_TEST_ERRORS;
 
 /** Files that keep both cores busy by themselves, with child processes, or that look at what a core is doing. */
 const alone = [
@@ -61,7 +63,12 @@ export default defineConfig({
     ],
     teardownTimeout: 20_000,
     globalSetup: ['test/setup/ledger.ts'],
-    reporters: ['default', new SkipReporter(), ...(report === undefined ? [] : ['json'])],
+    reporters: [
+      'default',
+      new SkipReporter(),
+      ...(report === undefined ? [] : ['json']),
+      ...(errors === undefined ? [] : [new ErrorReporter(errors)]),
+    ],
     ...(report === undefined ? {} : { outputFile: { json: report } }),
     coverage: { provider: 'v8', include: ['src/**/*.ts'], reportsDirectory: 'coverage' },
   },

@@ -71,13 +71,27 @@ const smallBuffers = { FI_OFI_RXM_MSG_RX_SIZE: '512' };
 /** Vitest writes its counts into a file. `before` is what to run it with. */
 function runVitest(name, { before = [], filters = [], env = {} } = {}) {
   const report = join(reports, `${name}.json`);
-  rmSync(report, { force: true });
+  const errors = join(reports, `${name}.errors.json`);
+  for (const file of [report, errors]) rmSync(file, { force: true });
   const [command, ...args] = [...before, 'node', vitest, 'run', ...filters];
-  const status = run(command, args, { LIBFABRIC_TEST_REPORT: report, ...smallBuffers, ...env });
-  if (!existsSync(report)) return failure;
+  const status = run(command, args, {
+    LIBFABRIC_TEST_REPORT: report,
+    LIBFABRIC_TEST_ERRORS: errors,
+    ...smallBuffers,
+    ...env,
+  });
+  // What belongs to no test: a worker that died, a promise that nobody awaited.
+  if (existsSync(errors))
+    failures.push(...JSON.parse(readFileSync(errors, 'utf8')).map((error) => `${name}: ${error}`));
+  if (!existsSync(report)) {
+    failures.push(`${name}: vitest ended with status ${status} and left no report`);
+    return failure;
+  }
   const counts = JSON.parse(readFileSync(report, 'utf8'));
   noteFailures(name, counts);
   const failed = counts.numFailedTests;
+  if (status !== 0 && failed === 0)
+    failures.push(`${name}: vitest ended with status ${status}, though no test failed`);
   return {
     passed: counts.numPassedTests,
     failed: status !== 0 && failed === 0 ? 1 : failed,
