@@ -1,7 +1,7 @@
 /** What read(), write() and register() refuse, before anything reaches the provider; RemoteMemory's own checks. */
 import { describe, expect, test } from 'vitest';
 import { type Endpoint, type Operations, type Peer, RemoteMemory, type WriteOptions } from 'libfabric';
-import { Memory } from 'libfabric/fi';
+import { Memory, type ProgressMode } from 'libfabric/fi';
 import { rejection } from '../helpers/everyday.js';
 import { type ProviderUnderTest, describeOnProviders, openPair } from '../helpers/providers.js';
 
@@ -13,8 +13,8 @@ interface Opened {
   remote: RemoteMemory;
 }
 
-async function openWith(provider: ProviderUnderTest): Promise<Opened> {
-  const pair = await openPair(provider, { features: ['rma'] });
+async function openWith(provider: ProviderUnderTest, progress: ProgressMode = 'auto'): Promise<Opened> {
+  const pair = await openPair(provider, { features: ['rma'], progress });
   const { remote } = await pair.b.memory.register(64, ['remoteRead', 'remoteWrite']);
   return { ...pair, remote };
 }
@@ -173,7 +173,8 @@ describeOnProviders('one-sided calls refuse', { features: ['rma'] }, (provider) 
   });
 
   test('a Lease that is in use, and give it back', async () => {
-    const { a, toB, remote } = await openWith(provider);
+    // Inline, so that the first one cannot end before the others are asked for.
+    const { a, toB, remote } = await openWith(provider, 'inline');
     const lease = a.memory.alloc(8);
     const reading = a.read(toB, lease, remote.slice(0, 8));
     const busy = [a.read(toB, lease, remote.slice(0, 8)), a.write(toB, lease, remote.slice(0, 8))].map(
