@@ -1,4 +1,5 @@
 // How much processor time an endpoint takes that has been used and waits for the next message.
+import { readFileSync, readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { open } from 'libfabric';
 import type { ProgressMode } from 'libfabric/fi';
@@ -12,6 +13,8 @@ export interface Asked {
 export interface IdleResult {
   /** The share of one core that the process took in each stretch of time, in percent. */
   percent: number[];
+  /** How often a thread of it woke up in each, in a second. */
+  wakings: number[];
   /** Whether the endpoint still received after it. */
   alive: boolean;
 }
@@ -36,17 +39,28 @@ function spent(): number {
   return user + system;
 }
 
+/** How often threads of this process have slept, which is as often as they woke. */
+function slept(): number {
+  const counts = readdirSync('/proc/self/task').map((thread) => {
+    const status = readFileSync(`/proc/self/task/${thread}/status`, 'utf8');
+    return Number(/^voluntary_ctxt_switches:\t(\d+)$/m.exec(status)?.[1]);
+  });
+  return counts.reduce((sum, count) => sum + count, 0);
+}
+
 // A descriptor that once was readable, a loop that stays awake after activity: what costs something idle begins with use.
 for (let count = 0; count < 100; count++) await exchange();
 const last = a.recv(64);
 const percent: number[] = [];
+const wakings: number[] = [];
 for (let stretch = 0; stretch < STRETCHES; stretch++) {
-  const before = spent();
-  const start = performance.now();
+  const before = { spent: spent(), slept: slept(), at: performance.now() };
   await sleep(STRETCH_MS);
-  percent.push((spent() - before) / 10 / (performance.now() - start));
+  const seconds = (performance.now() - before.at) / 1000;
+  percent.push((spent() - before.spent) / 1e4 / seconds);
+  wakings.push((slept() - before.slept) / seconds);
 }
 await b.send(toA, new Uint8Array(64));
 const alive = (await last).length === 64;
 await Promise.all([a.close(), b.close()]);
-console.log(JSON.stringify({ percent, alive } satisfies IdleResult));
+console.log(JSON.stringify({ percent, wakings, alive } satisfies IdleResult));
