@@ -66,7 +66,7 @@ Napi::Value text_value(Napi::Env env, const char* text) {
   return text != nullptr ? Napi::String::New(env, text).As<Napi::Value>() : env.Undefined();
 }
 
-Napi::Value address_value(Napi::Env env, const void* address, size_t length) {
+Napi::Value address_bytes(Napi::Env env, const void* address, size_t length) {
   if (address == nullptr || length == 0) return env.Undefined();
   auto buffer = Napi::ArrayBuffer::New(env, length);
   std::memcpy(buffer.Data(), address, length);
@@ -237,8 +237,8 @@ Napi::Object info_object(Napi::Env env, const fi_info* info) {
   object.Set("caps", u64_value(env, info->caps));
   object.Set("mode", u64_value(env, info->mode));
   object.Set("addressFormat", Napi::Number::New(env, info->addr_format));
-  object.Set("sourceAddress", address_value(env, info->src_addr, info->src_addrlen));
-  object.Set("destinationAddress", address_value(env, info->dest_addr, info->dest_addrlen));
+  object.Set("sourceAddress", address_bytes(env, info->src_addr, info->src_addrlen));
+  object.Set("destinationAddress", address_bytes(env, info->dest_addr, info->dest_addrlen));
   if (info->tx_attr != nullptr) object.Set("transmit", transmit_object(env, *info->tx_attr));
   if (info->rx_attr != nullptr) object.Set("receive", receive_object(env, *info->rx_attr));
   if (info->ep_attr != nullptr) object.Set("endpoint", endpoint_object(env, *info->ep_attr));

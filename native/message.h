@@ -47,6 +47,8 @@ Post prepare_operation(Environment& environment, uint32_t context, const PostArg
                        Direction direction, uint8_t traits = kSilent);
 // Gives the slot back where the provider refused, and turns the answer into a status.
 int32_t finish_post(const Post& post, ssize_t answer);
+// Ends one that the provider has no call for.
+inline int32_t refuse(const Post& post) { return finish_post(post, kUnsupported); }
 
 // Flags of the calls from JavaScript.
 enum PostFlags : uint32_t {

@@ -10,8 +10,6 @@ namespace {
 #define OFI_LACKS_RMA(post, call) \
   (((post).endpoint->capabilities & FI_RMA) == 0 || !OFI_HAS_OP((post).endpoint->fid->rma, fi_ops_rma, call))
 
-int32_t refuse(const Post& post) { return finish_post(post, kUnsupported); }
-
 // All that a call with flags needs, at addresses that last as long as the call.
 struct RmaMessage {
   RmaMessage(const Post& post, const Registers& registers, uint32_t flags)

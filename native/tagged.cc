@@ -25,8 +25,6 @@ ssize_t call_tsend(Environment& environment, const Post& post, uint32_t flags) {
 // A provider without tagged messages has no table for them (EFA's efa-direct and DGRAM).
 bool lacks_tagged(const Post& post) { return post.endpoint->fid->tagged == nullptr; }
 
-int32_t refuse(const Post& post) { return finish_post(post, kUnsupported); }
-
 // sendTagged: endpoint, context, memory, offset, length, peer, flags; registers().tag: fi_tsend(3), fi_tsenddata(3)
 // or fi_tsendmsg(3).
 napi_value send_tagged(napi_env env, napi_callback_info info) {

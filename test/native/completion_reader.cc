@@ -16,8 +16,8 @@ namespace {
 
 const std::array<char, 2> kEndpoints{};
 
-struct Rig {
-  explicit Rig(uint32_t capacity = 64, fi_cq_format format = FI_CQ_FORMAT_TAGGED)
+struct ReaderRig {
+  explicit ReaderRig(uint32_t capacity = 64, fi_cq_format format = FI_CQ_FORMAT_TAGGED)
       : operations(capacity),
         block(ofi::MemoryBlock::allocate(capacity * sizeof(CompletionRecord))),
         ring(block.get(), capacity),
@@ -81,7 +81,7 @@ struct StandInEvents {
 }  // namespace
 
 TEST(writes_every_field_of_a_tagged_completion) {
-  Rig rig;
+  ReaderRig rig;
   const size_t length = (size_t{3} << 32) + 5;
   rig.queue.push(rig.post(7), FI_RECV | FI_TAGGED | FI_REMOTE_CQ_DATA, length, 0x1122334455667788, ~0ULL, 42);
   CHECK_EQ(rig.reader.read(64), 1U);
@@ -102,7 +102,7 @@ TEST(writes_every_field_of_a_tagged_completion) {
 }
 
 TEST(reads_the_shorter_format_without_tags) {
-  Rig rig(64, FI_CQ_FORMAT_DATA);
+  ReaderRig rig(64, FI_CQ_FORMAT_DATA);
   for (uint32_t i = 0; i < 3; ++i) rig.queue.push(rig.post(i), FI_RECV | FI_MSG, 10 + i, 20 + i, 99, i);
   CHECK_EQ(rig.reader.read(64), 3U);
   for (uint32_t i = 0; i < 3; ++i) {
@@ -115,7 +115,7 @@ TEST(reads_the_shorter_format_without_tags) {
 }
 
 TEST(sender_is_unknown_where_none_is_named) {
-  Rig rig;
+  ReaderRig rig;
   rig.queue.push(rig.post(0), FI_RECV, 0, 0, 0, FI_ADDR_NOTAVAIL);
   rig.queue.push(rig.post(1), FI_SEND, 0, 0, 0, 5);  // a sender is no sender's to name
   rig.queue.push(rig.post(2), FI_RECV, 0, 0, 0, 1ULL << 31);
@@ -131,7 +131,7 @@ TEST(sender_is_unknown_where_none_is_named) {
 }
 
 TEST(completion_without_a_context_belongs_to_no_operation) {
-  Rig rig;
+  ReaderRig rig;
   rig.queue.push(nullptr, FI_RECV | FI_REMOTE_WRITE | FI_REMOTE_CQ_DATA, 0, 77);
   CHECK_EQ(rig.reader.read(64), 1U);
   CHECK_EQ(rig.ring.peek(0).context, -1);
@@ -139,7 +139,7 @@ TEST(completion_without_a_context_belongs_to_no_operation) {
 }
 
 TEST(reads_no_more_than_asked) {
-  Rig rig(256);
+  ReaderRig rig(256);
   for (uint32_t i = 0; i < 200; ++i) rig.queue.push(rig.post(i));
   CHECK_EQ(rig.reader.read(1), 1U);
   CHECK_EQ(rig.reader.read(0), 0U);
@@ -151,7 +151,7 @@ TEST(reads_no_more_than_asked) {
 }
 
 TEST(full_ring_leaves_the_rest_to_the_provider) {
-  Rig rig(4);
+  ReaderRig rig(4);
   for (int i = 0; i < 6; ++i) rig.queue.push(nullptr, FI_RECV, i);
   rig.queue.push_error(error_of(nullptr, FI_EIO));
   CHECK_EQ(rig.reader.read(64), 4U);
@@ -170,7 +170,7 @@ TEST(full_ring_leaves_the_rest_to_the_provider) {
 }
 
 TEST(error_carries_what_the_provider_says) {
-  Rig rig;
+  ReaderRig rig;
   char detail[] = "port 7";
   fi_cq_err_entry entry = error_of(rig.post(3), FI_ETRUNC, 265);
   entry.flags = FI_RECV | FI_TAGGED;
@@ -200,7 +200,7 @@ TEST(error_carries_what_the_provider_says) {
 
 TEST(error_of_no_operation_is_told) {
   // An injected message that failed has no context.
-  Rig rig;
+  ReaderRig rig;
   rig.queue.push_error(error_of(nullptr, FI_EHOSTUNREACH, 1));
   CHECK_EQ(rig.reader.read(64), 1U);
   CHECK_EQ(rig.ring.peek(0).context, -1);
@@ -208,7 +208,7 @@ TEST(error_of_no_operation_is_told) {
 }
 
 TEST(error_without_a_number_or_words_is_an_error_still) {
-  Rig rig;
+  ReaderRig rig;
   rig.queue.push_error(error_of(rig.post(0), 0, 0));
   CHECK_EQ(rig.reader.read(64), 1U);
   CHECK_EQ(rig.ring.peek(0).error, FI_EOTHER);
@@ -216,14 +216,14 @@ TEST(error_without_a_number_or_words_is_an_error_still) {
 }
 
 TEST(error_number_is_positive_even_where_the_provider_gives_a_negative_one) {
-  Rig rig;
+  ReaderRig rig;
   rig.queue.push_error(error_of(rig.post(0), -FI_ETRUNC));
   CHECK_EQ(rig.reader.read(64), 1U);
   CHECK_EQ(rig.ring.peek(0).error, FI_ETRUNC);
 }
 
 TEST(error_entries_may_be_longer_than_declared) {
-  Rig rig;
+  ReaderRig rig;
   rig.queue.error_source = 12;
   rig.queue.overwrites_error_tail = true;
   rig.queue.push_error(error_of(rig.post(0), FI_EIO));
@@ -233,7 +233,7 @@ TEST(error_entries_may_be_longer_than_declared) {
 }
 
 TEST(errors_keep_their_place_among_completions) {
-  Rig rig;
+  ReaderRig rig;
   rig.queue.push(rig.post(0));
   rig.queue.push_error(error_of(rig.post(1), FI_EIO));
   rig.queue.push_error(error_of(rig.post(2), FI_ECANCELED));
@@ -246,7 +246,7 @@ TEST(errors_keep_their_place_among_completions) {
 }
 
 TEST(errors_count_against_what_was_asked) {
-  Rig rig;
+  ReaderRig rig;
   for (uint32_t i = 0; i < 10; ++i) rig.queue.push_error(error_of(rig.post(i), FI_ECANCELED));
   CHECK_EQ(rig.reader.read(4), 4U);
   CHECK_EQ(rig.queue.unread(), 6U);
@@ -254,14 +254,14 @@ TEST(errors_count_against_what_was_asked) {
 }
 
 TEST(claimed_error_that_is_not_there_does_not_hold_the_reader) {
-  Rig rig;
+  ReaderRig rig;
   rig.queue.claims_errors = true;
   CHECK_EQ(rig.reader.read(64), 0U);
   CHECK_EQ(rig.queue.calls().readerr, 1);
 }
 
 TEST(late_reports_are_thrown_away) {
-  Rig rig;
+  ReaderRig rig;
   void* good = rig.post(0, 0);
   void* bad = rig.post(1, 0);
   void* of_another = rig.post(2, 1);
@@ -280,7 +280,7 @@ TEST(late_reports_are_thrown_away) {
 }
 
 TEST(broken_queue_is_told_once) {
-  Rig rig;
+  ReaderRig rig;
   rig.queue.empty_answer = -FI_EIO;
   for (int i = 0; i < 10; ++i) rig.reader.read(64);
   REQUIRE(rig.ring.available() == 1);
@@ -296,7 +296,7 @@ TEST(broken_queue_is_told_once) {
 }
 
 TEST(broken_queue_is_told_once_there_is_room) {
-  Rig rig(1);
+  ReaderRig rig(1);
   rig.queue.push(nullptr, FI_RECV);
   rig.queue.empty_answer = -FI_EIO;
   CHECK_EQ(rig.reader.read(64), 1U);
@@ -308,7 +308,7 @@ TEST(broken_queue_is_told_once_there_is_room) {
 }
 
 TEST(texts_that_nobody_takes_are_bounded) {
-  Rig rig(512);
+  ReaderRig rig(512);
   for (int i = 0; i < 300; ++i) rig.queue.push_error(error_of(nullptr, FI_EIO, 1 + i));
   CHECK_EQ(rig.reader.read(512), 300U);
   CHECK(rig.text(0).empty());
@@ -319,7 +319,7 @@ TEST(texts_that_nobody_takes_are_bounded) {
 }
 
 TEST(errors_of_the_event_queue_are_read_now_and_then) {
-  Rig rig;
+  ReaderRig rig;
   StandInEvents events;
   rig.reader.read(64);
   rig.reader.set_event_queue(&events.eq);
@@ -342,7 +342,7 @@ TEST(errors_of_the_event_queue_are_read_now_and_then) {
 }
 
 TEST(events_without_an_error_are_left_to_the_program) {
-  Rig rig;
+  ReaderRig rig;
   StandInEvents events;
   events.good = 1;
   rig.reader.set_event_queue(&events.eq);
@@ -353,7 +353,7 @@ TEST(events_without_an_error_are_left_to_the_program) {
 
 TEST(blocking_read_takes_one_completion_or_error) {
   for (const fi_cq_format format : {FI_CQ_FORMAT_TAGGED, FI_CQ_FORMAT_DATA}) {
-    Rig rig(64, format);
+    ReaderRig rig(64, format);
     rig.queue.push(rig.post(0), FI_RECV, 9, 8, 7, 6);
     CHECK_EQ(rig.reader.read_blocking(1000), 1);
     CHECK_EQ(rig.ring.peek(0).length_low, 9U);
@@ -369,7 +369,7 @@ TEST(blocking_read_takes_one_completion_or_error) {
 }
 
 TEST(wake_ends_a_blocking_read_of_another_thread) {
-  Rig rig;
+  ReaderRig rig;
   rig.queue.sread_forgets_timeout = true;
   std::thread sleeper([&rig] { rig.reader.read_blocking(1); });
   rig.queue.wait_for([](const auto& calls) { return calls.sread == 1; });
@@ -382,7 +382,7 @@ TEST(wake_ends_a_blocking_read_of_another_thread) {
 }
 
 TEST(queue_is_left_alone_while_reads_are_not_allowed) {
-  Rig rig;
+  ReaderRig rig;
   rig.queue.push(rig.post(3));
   rig.reader.allow_reads(false);
   CHECK_EQ(rig.reader.read(4), 0U);
@@ -396,7 +396,7 @@ TEST(queue_is_left_alone_while_reads_are_not_allowed) {
 }
 
 TEST(lock_admits_one) {
-  Rig rig;
+  ReaderRig rig;
   CHECK(!rig.reader.is_locked());
   CHECK(rig.reader.try_lock());
   CHECK(rig.reader.is_locked());
@@ -409,7 +409,7 @@ TEST(lock_admits_one) {
 // As two threads of one engine do, with a third that consumes nothing but the ring.
 TEST(two_readers_take_turns) {
   constexpr int kMessages = 20'000;
-  Rig rig(64);
+  ReaderRig rig(64);
   auto read_in_turn = [&rig] {
     if (!rig.reader.try_lock()) return;
     rig.reader.read(16);

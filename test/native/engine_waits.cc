@@ -19,7 +19,7 @@ namespace {
 // one message that a test sends.
 constexpr int kWaitsAllowed = 150;
 
-EngineOptions options_of(EngineMode mode, SleepBy sleep_by) {
+EngineOptions waiting_options(EngineMode mode, SleepBy sleep_by) {
   EngineOptions options;
   options.mode = mode;
   options.sleep_by = sleep_by;
@@ -27,8 +27,8 @@ EngineOptions options_of(EngineMode mode, SleepBy sleep_by) {
   return options;
 }
 
-struct Rig {
-  explicit Rig(const EngineOptions& options, bool by_wait_set = false)
+struct WaitRig {
+  explicit WaitRig(const EngineOptions& options, bool by_wait_set = false)
       : operations(64),
         block(ofi::MemoryBlock::allocate(64 * sizeof(CompletionRecord))),
         ring(block.get(), 64),
@@ -48,7 +48,7 @@ struct Rig {
   Engine engine;
 };
 
-int reads_of(Rig& rig, uint32_t spin_ns, TurnBudget* budget) {
+int reads_of(WaitRig& rig, uint32_t spin_ns, TurnBudget* budget) {
   const int before = rig.queue.calls().readfrom;
   rig.engine.poll(spin_ns, budget);
   return rig.queue.calls().readfrom - before;
@@ -68,7 +68,7 @@ constexpr uint32_t kSpin = 2'000;
 
 TEST(queue_without_a_wait_object_sees_no_wait_call) {
   for (const EngineMode mode : {EngineMode::Auto, EngineMode::Inline, EngineMode::Thread}) {
-    Rig rig(options_of(mode, SleepBy::Backoff));
+    WaitRig rig(waiting_options(mode, SleepBy::Backoff));
     rig.engine.start();
     TurnBudget budget = full_budget();
     for (int turn = 0; turn < 200; ++turn) {
@@ -90,7 +90,7 @@ TEST(queue_without_a_wait_object_sees_no_wait_call) {
 }
 
 TEST(fd_is_never_waited_on_without_asking) {
-  Rig rig(options_of(EngineMode::Thread, SleepBy::WaitFd));
+  WaitRig rig(waiting_options(EngineMode::Thread, SleepBy::WaitFd));
   rig.engine.start();
   rig.wait_for_reads_of_the_thread(20);
   CHECK(rig.engine.stop(60'000));
@@ -100,7 +100,7 @@ TEST(fd_is_never_waited_on_without_asking) {
 }
 
 TEST(queue_of_a_wait_set_is_asked_through_the_set) {
-  Rig thread(options_of(EngineMode::Thread, SleepBy::WaitFd), true);
+  WaitRig thread(waiting_options(EngineMode::Thread, SleepBy::WaitFd), true);
   thread.engine.start();
   thread.queue.wait_for([](const Calls& calls) { return calls.wait_set >= 3; });
   thread.queue.push(nullptr, FI_RECV);
@@ -108,7 +108,7 @@ TEST(queue_of_a_wait_set_is_asked_through_the_set) {
   CHECK(thread.engine.stop(60'000));
   CHECK_EQ(thread.queue.calls().trywait, 0);
 
-  Rig loop(options_of(EngineMode::Inline, SleepBy::WaitFd), true);
+  WaitRig loop(waiting_options(EngineMode::Inline, SleepBy::WaitFd), true);
   CHECK(loop.engine.before_sleep(0) == ofi::Rest::Sleep);
   loop.queue.push(nullptr, FI_RECV);
   CHECK(loop.engine.before_sleep(0) == ofi::Rest::HasRecords);
@@ -118,7 +118,7 @@ TEST(queue_of_a_wait_set_is_asked_through_the_set) {
 
 TEST(sread_queue_is_not_asked_for_its_fd) {
   for (const EngineMode mode : {EngineMode::Thread, EngineMode::Auto}) {
-    Rig rig(options_of(mode, SleepBy::Sread));
+    WaitRig rig(waiting_options(mode, SleepBy::Sread));
     rig.engine.start();
     rig.engine.before_sleep(0);
     rig.queue.wait_for([](const Calls& calls) { return calls.sread >= 3; });
@@ -129,7 +129,7 @@ TEST(sread_queue_is_not_asked_for_its_fd) {
 }
 
 TEST(loop_gets_the_queue_back_from_a_thread_that_sleeps_in_it) {
-  Rig rig(options_of(EngineMode::Auto, SleepBy::Sread));
+  WaitRig rig(waiting_options(EngineMode::Auto, SleepBy::Sread));
   rig.queue.sread_forgets_timeout = true;
   rig.engine.start();
   rig.engine.before_sleep(0);
@@ -140,7 +140,7 @@ TEST(loop_gets_the_queue_back_from_a_thread_that_sleeps_in_it) {
 }
 
 TEST(thread_backs_off_from_an_fd_that_refuses_for_ever) {
-  Rig rig(options_of(EngineMode::Thread, SleepBy::WaitFd));
+  WaitRig rig(waiting_options(EngineMode::Thread, SleepBy::WaitFd));
   rig.queue.trywait_answer = -FI_EAGAIN;
   rig.engine.start();
   rig.wait_for_reads_of_the_thread(300);
@@ -152,7 +152,7 @@ TEST(thread_backs_off_from_an_fd_that_refuses_for_ever) {
 }
 
 TEST(thread_backs_off_from_an_fd_that_stays_readable) {
-  Rig rig(options_of(EngineMode::Thread, SleepBy::WaitFd));
+  WaitRig rig(waiting_options(EngineMode::Thread, SleepBy::WaitFd));
   rig.queue.fd_stays_readable = true;
   rig.engine.start();
   rig.queue.push(nullptr, FI_RECV);
@@ -163,7 +163,7 @@ TEST(thread_backs_off_from_an_fd_that_stays_readable) {
 }
 
 TEST(thread_backs_off_from_a_queue_that_will_not_sleep) {
-  Rig rig(options_of(EngineMode::Thread, SleepBy::Sread));
+  WaitRig rig(waiting_options(EngineMode::Thread, SleepBy::Sread));
   rig.queue.sread_answer = -FI_ENOSYS;
   rig.engine.start();
   rig.wait_for_reads_of_the_thread(300);
@@ -175,7 +175,7 @@ TEST(thread_backs_off_from_a_queue_that_will_not_sleep) {
 }
 
 TEST(thread_trusts_a_good_fd_again_after_each_message) {
-  Rig rig(options_of(EngineMode::Thread, SleepBy::WaitFd));
+  WaitRig rig(waiting_options(EngineMode::Thread, SleepBy::WaitFd));
   rig.engine.start();
   for (int round = 1; round <= 200; ++round) {
     rig.queue.push(nullptr, FI_RECV);
@@ -190,7 +190,7 @@ TEST(thread_trusts_a_good_fd_again_after_each_message) {
 // ---- spinning, counted in reads
 
 TEST(spin_reads_until_its_budget_is_spent) {
-  Rig rig(options_of(EngineMode::Inline, SleepBy::Backoff));
+  WaitRig rig(waiting_options(EngineMode::Inline, SleepBy::Backoff));
   TurnBudget budget = full_budget();
   CHECK_EQ(reads_of(rig, 0, &budget), 1);      // no spin is asked for
   CHECK_EQ(reads_of(rig, kSpin, nullptr), 1);  // nobody gives a budget for one
@@ -206,7 +206,7 @@ TEST(spin_reads_until_its_budget_is_spent) {
 }
 
 TEST(spin_ends_with_the_first_completion) {
-  Rig rig(options_of(EngineMode::Inline, SleepBy::Backoff));
+  WaitRig rig(waiting_options(EngineMode::Inline, SleepBy::Backoff));
   rig.queue.on_read = [&rig](int number) {
     if (number == 5) rig.queue.push(nullptr, FI_RECV);
   };
@@ -217,7 +217,7 @@ TEST(spin_ends_with_the_first_completion) {
 }
 
 TEST(spin_is_off_after_repeated_misses_and_tried_again_as_often) {
-  Rig rig(options_of(EngineMode::Inline, SleepBy::Backoff));
+  WaitRig rig(waiting_options(EngineMode::Inline, SleepBy::Backoff));
   auto spins = [&rig] {
     TurnBudget budget = full_budget();
     return reads_of(rig, kSpin, &budget) > 1;
@@ -240,7 +240,7 @@ TEST(spin_is_off_after_repeated_misses_and_tried_again_as_often) {
 }
 
 TEST(no_spin_where_there_is_something_to_do) {
-  Rig rig(options_of(EngineMode::Inline, SleepBy::Backoff));
+  WaitRig rig(waiting_options(EngineMode::Inline, SleepBy::Backoff));
   TurnBudget budget = full_budget();
   rig.queue.push(nullptr, FI_RECV);
   CHECK_EQ(reads_of(rig, 1'000'000'000, &budget), 1);
@@ -248,7 +248,7 @@ TEST(no_spin_where_there_is_something_to_do) {
 }
 
 TEST(turn_has_a_budget_of_records) {
-  Rig rig(options_of(EngineMode::Inline, SleepBy::Backoff));
+  WaitRig rig(waiting_options(EngineMode::Inline, SleepBy::Backoff));
   for (int i = 0; i < 10; ++i) rig.queue.push(nullptr, FI_RECV);
   TurnBudget budget = full_budget();
   budget.records_left = 4;

@@ -238,4 +238,4 @@ TEST(no_completion_is_slept_through) {
 }
 
 // The last one: nothing runs on the device afterwards.
-TEST(the_nic_ends_well_with_the_command_that_started_it) { CHECK_EQ(nic().end(), 0); }
+TEST(the_nic_ends_well_after_events) { CHECK_EQ(nic().end(), 0); }
