@@ -1,7 +1,7 @@
 /** How the binding behaves on EFA: while JavaScript computes, towards peers that are stopped, in order and not; its errors. */
 import { explainProviderError } from 'libfabric/fi';
 import { describe, expect, test } from 'vitest';
-import { Said, askProgram, hasDirect, startProgram } from '../helpers/efa-programs.js';
+import { Said, askProgram, fabrics, hasDirect, startProgram } from '../helpers/efa-programs.js';
 import { whyNoDevice } from '../helpers/softefa.js';
 
 const reason = whyNoDevice();
@@ -38,6 +38,21 @@ describe
       expect(outcomes).toContain('TimeoutError');
       expect(outcomes.filter((outcome) => !['TimeoutError', 'resolved'].includes(outcome))).toEqual([]);
       expect(rest).toEqual({ large: 'TimeoutError', closed: true });
+    });
+
+    test('has its sends acknowledged by a stopped peer’s NIC until no receive is left, then RNR exhausts: 10', async () => {
+      interface Failed {
+        acknowledged: number;
+        providerErrno: number;
+      }
+      const answers = await ask<Record<string, Failed>>('exhausted', fewBuffers);
+      const { name, cause, remedy } = explainProviderError('efa', 10)!;
+      const failed = { code: 'FI_ENORX', providerErrno: 10, providerErrorName: name, cause, remedy };
+      // The provider's own buffers on efa; those of the program itself on efa-direct.
+      const posted: Record<string, unknown> = { efa: 64, 'efa-direct': 16 };
+      expect(answers).toEqual(
+        Object.fromEntries(fabrics.map((fabric) => [fabric, { acknowledged: posted[fabric], ...failed }])),
+      );
     });
 
     test('with ordered: true gets messages in order while the device reorders', async () => {

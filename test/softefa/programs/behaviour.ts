@@ -6,6 +6,7 @@ import { type OpenOptions, explain, open } from 'libfabric';
 import * as fi from 'libfabric/fi';
 import {
   OtherProcess,
+  type Side,
   bareHints,
   hintsOf,
   listFabrics,
@@ -23,6 +24,43 @@ const outcomeOf = (promise: Promise<unknown>): Promise<string> => promise.then((
 /** How many messages a peer sends while this process computes. More than the receive buffers of the provider's own. */
 const MESSAGES = 500;
 const COMPUTE_MS = 2000;
+
+/** How many receives a bare listener posts. */
+const POSTED = 16;
+
+/** The first record of a side's queue as an error. */
+function failureOf({ queue }: Side, operation: string): fi.CompletionError {
+  const { completions } = queue;
+  return new fi.CompletionError({
+    errno: completions.error(0),
+    providerErrno: completions.providerError(0),
+    providerMessage: queue.errorText(0),
+    provider: 'efa',
+    operation,
+    length: 64,
+  });
+}
+
+/**
+ * Stops a listener and sends to it until a send fails: how many its NIC had acknowledged, and the error. The provider must not
+ * try again by itself (FI_RM_DISABLED), nor the device for ever, as it does for efa-direct.
+ */
+async function sendUntilRefused(fabric: string, listener: OtherProcess): Promise<unknown> {
+  const hints = hintsOf(fabric, { resourceManagement: 'FI_RM_DISABLED' });
+  const side = await openSide(hints, 8, (endpoint) => endpoint.setOpt('FI_OPT_EFA_RNR_RETRY', 3));
+  const { endpoint, queue, memory } = side;
+  const peer = side.addresses.insert(Buffer.from(await listener.next<string>(), 'hex'));
+  await listener.stop();
+  let acknowledged = -1;
+  do {
+    acknowledged += 1;
+    endpoint.send(memory, 0, 64, peer, 0);
+    while (queue.read() === 0) await turn();
+  } while (queue.completions.error(0) === 0);
+  const { code, providerErrno, providerErrorName, cause, remedy } = failureOf(side, 'send');
+  await side.close();
+  return { acknowledged, code, providerErrno, providerErrorName, cause, remedy };
+}
 
 /** Computes for so long, and until the sender has said in the file that it is done; at most for five times as long. */
 function compute(file: string): { done: number; ms: number } {
@@ -130,6 +168,32 @@ const rules: Readonly<Record<string, (argument: string) => unknown>> = {
     const endpoint = await open(theirs);
     say(endpoint.contact);
     for (;;) await endpoint.recv(1024);
+  },
+
+  /** Sends to a peer whose process is stopped, of each fabric, until one fails. */
+  async exhausted() {
+    const answers: Record<string, unknown> = {};
+    for (const fabric of await listFabrics()) {
+      const listener = new OtherProcess('listenBare', fabric);
+      try {
+        answers[fabric] = await sendUntilRefused(fabric, listener);
+      } finally {
+        listener.child.kill('SIGKILL'); // even a stopped process, which no other signal ends
+      }
+    }
+    return answers;
+  },
+
+  /** An endpoint with sixteen receives posted, which reads its queue. */
+  async listenBare(fabric) {
+    const { endpoint, queue, memory } = await openSide(hintsOf(fabric));
+    for (let context = 0; context < POSTED; context++) endpoint.recv(memory, context * 64, 64, context);
+    queue.read(); // posts the provider's own buffers
+    say(Buffer.from(endpoint.getName()).toString('hex'));
+    for (;;) {
+      queue.read();
+      await turn();
+    }
   },
 
   /** The order in which messages arrive, of an endpoint with these options. */

@@ -67,7 +67,12 @@ export interface Side {
   close(): Promise<void>;
 }
 
-export async function openSide(hints: fi.Hints, capacity = 64): Promise<Side> {
+/** `prepare` is what else is to be done with the endpoint before it is enabled. */
+export async function openSide(
+  hints: fi.Hints,
+  capacity = 64,
+  prepare?: (endpoint: fi.Endpoint) => void,
+): Promise<Side> {
   const [info] = await fi.getInfo(hints);
   const fabric = await fi.Fabric.open(info);
   const domain = await fi.Domain.open(fabric, info);
@@ -76,6 +81,7 @@ export async function openSide(hints: fi.Hints, capacity = 64): Promise<Side> {
   const endpoint = await fi.Endpoint.open(domain, info);
   endpoint.bind(queue);
   endpoint.bind(addresses);
+  prepare?.(endpoint);
   await endpoint.enable();
   const memory = fi.Memory.allocate(65536);
   const region = await fi.MemoryRegion.register(domain, memory);
@@ -122,6 +128,14 @@ export class OtherProcess {
   async next<Answer>(): Promise<Answer> {
     const { value } = await this.#lines.next();
     return JSON.parse(String(value)) as Answer;
+  }
+
+  /** Stops it, and waits until it stands still. */
+  async stop(): Promise<void> {
+    this.child.kill('SIGSTOP');
+    const state = (): string | undefined =>
+      /\) (\w)/.exec(readFileSync(`/proc/${this.child.pid}/stat`, 'utf8'))?.[1];
+    while (state() !== 'T') await turn();
   }
 
   async kill(): Promise<void> {
