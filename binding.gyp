@@ -6,7 +6,7 @@
       "target_name": "libfabric",
       # gyp drops a leading "lib" from a target's name, not from a product's.
       "product_name": "libfabric",
-      "sources": ["<!@(node -p \"require('fs').readdirSync('native').filter((n) => n.endsWith('.cc')).sort().map((n) => 'native/' + n).join(' ')\")"],
+      "sources": ["<!@(node scripts/native-sources.mjs native .)"],
       "include_dirs": [
         "<!(node -p \"require('node-addon-api').include_dir\")",
         # AWS's own libfabric is newer than the distribution's: its headers come first where it is installed.
@@ -33,7 +33,7 @@
           "product_name": "libsoftefa",
           # node-gyp calls every module .node, in a condition of this kind.
           "target_conditions": [["_type=='loadable_module'", {"product_extension": "so"}]],
-          "sources": ["<!@(node -p \"require('fs').readdirSync('native/softefa').filter((n) => /^(channel|verbs_.*).cc$/.test(n)).sort().map((n) => 'native/softefa/' + n).join(' ')\")"],
+          "sources": ["<!@(node scripts/native-sources.mjs native/softefa '^(channel|verbs_.*)$')"],
           "include_dirs": ["<!@(node -p \"['/opt/amazon/efa/include'].filter((d) => require('fs').existsSync(d + '/infiniband/efadv.h')).join(' ')\")"],
           "cflags_cc!": ["-std=gnu++17", "-std=gnu++20", "-fno-exceptions", "-fno-rtti"],
           "cflags_cc": ["-std=c++20", "-fexceptions", "-frtti", "-fvisibility-inlines-hidden"],
@@ -46,7 +46,7 @@
           # The NIC's process.
           "target_name": "softefa-nic",
           "type": "executable",
-          "sources": ["<!@(node -p \"require('fs').readdirSync('native/softefa').filter((n) => /^(nic|nic_.*|transport|udp_wire|fault_rules|control|control_socket|counter_files).cc$/.test(n)).sort().map((n) => 'native/softefa/' + n).join(' ')\")"],
+          "sources": ["<!@(node scripts/native-sources.mjs native/softefa '^(nic|nic_.*|transport|udp_wire|fault_rules|control|control_socket|counter_files)$')"],
           "cflags_cc!": ["-std=gnu++17", "-std=gnu++20", "-fno-exceptions", "-fno-rtti"],
           "cflags_cc": ["-std=c++20", "-fexceptions", "-frtti"],
           "cflags!": ["-O3", "-fno-exceptions"],

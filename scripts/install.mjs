@@ -16,7 +16,11 @@ const addon = join(root, 'build/Release/libfabric.node');
 const stampFile = join(root, 'build/libfabric.stamp');
 const headerFolders = ['/opt/amazon/efa/include', '/usr/include', '/usr/local/include'];
 
-const sources = ['binding.gyp', ...['native', 'native/softefa'].flatMap(sourcesIn)];
+const sources = [
+  'binding.gyp',
+  'scripts/native-sources.mjs',
+  ...['native', 'native/softefa'].flatMap(sourcesIn),
+];
 const headers = headerFolders.find((folder) => existsSync(join(folder, 'rdma/fabric.h')));
 // The software EFA device is built where these are; nothing else needs them.
 const verbs = headerFolders.some((folder) => existsSync(join(folder, 'infiniband/efadv.h')));
@@ -111,7 +115,7 @@ function build() {
   // Node's headers lie beside its binary in every official package: with them nothing is downloaded.
   const prefix = join(dirname(process.execPath), '..');
   if (existsSync(join(prefix, 'include/node/node_api.h'))) args.push('--nodedir', prefix);
-  console.log(`addon: compiling ${sources.length - 1} files with libfabric's headers in ${headers}`);
+  console.log(`addon: compiling ${sources.length - 2} files with libfabric's headers in ${headers}`);
   // Until it is done no stamp is right, and not none either: then the age of what was built before would decide.
   mkdirSync(dirname(stampFile), { recursive: true });
   writeFileSync(stampFile, 'unfinished');
