@@ -232,14 +232,14 @@ describeOnProviders('deadlines of sends', {}, (provider) => {
     const earlier = fill(a, toB);
     const controller = new AbortController();
     const aborted = a.send(toB, numbered(4_000_000), { signal: controller.signal });
-    const timed = a.send(toB, numbered(4_000_001), { timeoutMs: 5 });
+    const timed = rejection(a.send(toB, numbered(4_000_001), { timeoutMs: 5 }));
     const kept = a.send(toB, numbered(4_000_002));
     const reason = new Error('not that one');
     controller.abort(reason);
     const error = await rejection(aborted);
     expect(error).toBe(reason);
     await error.released;
-    const late = await rejection(timed);
+    const late = await timed;
     expect(late.name).toBe('TimeoutError');
     expect(late.message).toBe('send did not finish within 5 ms');
     await late.released;
@@ -308,15 +308,16 @@ describeOnProviders('deadlines of sends', {}, (provider) => {
     const items = [numbered(5_000_000), numbered(5_000_001)];
     const kept = a.send(toB, numbered(4_000_002));
     const batch = a.sendBatch(toB, items, { signal });
-    const lateBatch = a.sendBatch(toB, items, { timeoutMs: 5 });
+    const lateBatch = rejection(a.sendBatch(toB, items, { timeoutMs: 5 }));
     const tagged = a.sendTagged(toB, 1, numbered(5_000_002), { signal });
+    const aborted = [batch, tagged].map(rejection);
     controller.abort(new Error('none of these'));
-    for (const one of [batch, tagged]) {
-      const error = await rejection(one);
+    for (const one of aborted) {
+      const error = await one;
       expect(error).toBe(signal.reason);
       await error.released;
     }
-    const late = await rejection(lateBatch);
+    const late = await lateBatch;
     expect(late.name).toBe('TimeoutError');
     await late.released;
     const seen: number[] = [];
