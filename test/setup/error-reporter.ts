@@ -9,9 +9,14 @@ export class ErrorReporter implements Reporter {
     this.#file = file;
   }
 
-  onTestRunEnd(_modules: readonly TestModule[], errors: readonly SerializedError[]): void {
+  onTestRunEnd(modules: readonly TestModule[], errors: readonly SerializedError[]): void {
     if (errors.length === 0) return;
-    writeFileSync(this.#file, JSON.stringify(errors.map((error) => ErrorReporter.#told(error))));
+    // Where a worker died vitest does not say whose it was.
+    const unfinished = modules
+      .filter((module) => module.state() === 'pending' || module.state() === 'queued')
+      .map((module) => `never finished: ${module.moduleId}`);
+    const told = errors.map((error) => ErrorReporter.#told(error));
+    writeFileSync(this.#file, JSON.stringify([...told, ...unfinished]));
   }
 
   static #told({
