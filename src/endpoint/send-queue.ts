@@ -65,13 +65,17 @@ export class SendQueue {
           this.#expire(peer, entry, reason);
         });
       }
+      const isFirst = peer.waiting.length === 0;
       peer.waiting.push(entry);
-      this.#core.sendsWaiting += 1;
+      core.sendsWaiting += 1;
       this.#peers.add(peer);
-      this.#push(peer);
-      if (peer.waiting.includes(entry)) {
-        core.poll(false);
+      // Behind others it is not its turn; and every try copies the first one's message, which may be large, anew.
+      if (isFirst) {
         this.#push(peer);
+        if (peer.waiting.length !== 0) {
+          core.poll(false);
+          this.#push(peer);
+        }
       }
       this.#scheduleRetry();
     });

@@ -39,6 +39,21 @@ describeOnProviders('backpressure', settings, (provider) => {
     expect(a.stats().sendsWaiting).toBe(0);
   });
 
+  test('what waits is not tried again, and copied again, for each send behind it', async () => {
+    const { a, b, toB } = await openPair(provider, { progress: 'inline' });
+    const sends: Promise<void>[] = [];
+    while (a.stats().sendsWaiting < 2) sends.push(a.send(toB, numbered(sends.length, 4 * MIB)));
+    const large = sends.length;
+    const { timesWithoutRoom } = a.stats();
+    for (const number of range(100)) sends.push(a.send(toB, numbered(large + number)));
+    expect(a.stats().timesWithoutRoom).toBe(timesWithoutRoom);
+    for (const number of sends.keys()) {
+      const received = await b.recv(4 * MIB);
+      expect([numberOf(received), received.length]).toEqual([number, number < large ? 4 * MIB : 8]);
+    }
+    await Promise.all(sends);
+  });
+
   test('sendTimeoutMs rejects what waits, oldest first, and says why', async () => {
     const { a, b, toB } = await openPair(provider, { sendTimeoutMs: 200 });
     const sends = range(400).map((number) => a.send(toB, numbered(number, 100_000)));
