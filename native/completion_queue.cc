@@ -279,7 +279,28 @@ void CompletionQueueObject::stop_engine() {
 void CompletionQueueObject::count_endpoints(int32_t more) {
   endpoints_ += more;
   reader->allow_texts(endpoints_ != 0);
-  reader->allow_reads(endpoints_ != 0 || !needs_endpoint_);
+  reader->allow_reads(holds_ == 0 && (endpoints_ != 0 || !needs_endpoint_));
+}
+
+bool CompletionQueueObject::hold_reads() {
+  {
+    const std::lock_guard<std::mutex> guard(endpoints_mutex_);
+    ++holds_;
+    count_endpoints(0);
+  }
+  // Whoever began before comes to an end.
+  if (!lock_reader()) {
+    release_reads();
+    return false;
+  }
+  reader->unlock();
+  return true;
+}
+
+void CompletionQueueObject::release_reads() {
+  const std::lock_guard<std::mutex> guard(endpoints_mutex_);
+  --holds_;
+  count_endpoints(0);
 }
 
 void CompletionQueueObject::add_endpoint(bool needs_it) {
@@ -325,16 +346,21 @@ void CompletionQueueObject::read_all() {
   }
 }
 
-std::vector<uint32_t> CompletionQueueObject::drop_all_of(const void* endpoint, bool reads) {
-  std::vector<uint32_t> dropped;
-  // The reader frees slots too: not both at once. Its lock is held for one batch, or a sleep that wake() ends.
+// Its lock is held for one batch, or a sleep that wake() ends.
+bool CompletionQueueObject::lock_reader() {
   const uint64_t deadline = monotonic_ns() + kEngineStopMs * 1'000'000ULL;
   bool locked = reader->try_lock();
   while (!locked && monotonic_ns() < deadline) {
     reader->wake();
     locked = reader->try_lock();
   }
-  if (!locked) return dropped;
+  return locked;
+}
+
+std::vector<uint32_t> CompletionQueueObject::drop_all_of(const void* endpoint, bool reads) {
+  std::vector<uint32_t> dropped;
+  // The reader frees slots too: not both at once.
+  if (!lock_reader()) return dropped;
   // What was completed before the close is no loss.
   if (reads) read_all();
   operations.drop_all_of(endpoint, [&dropped](uint32_t index) { dropped.push_back(index); });

@@ -46,6 +46,9 @@ class CompletionQueueObject : public FidObject<fid_cq> {
   int32_t retire(uint32_t context, const void* endpoint);
   // `needs_it`: nobody may read the queue when its last endpoint is closed.
   void add_endpoint(bool needs_it);
+  // Nobody reads the queue from here on, until it was released as often. False: somebody reads on, all the same.
+  bool hold_reads();
+  void release_reads();
   // An endpoint of the queue is about to be closed. Until it is nobody may read the queue, and from now on nobody may
   // wait on it: tcp;ofi_rxm would look at the endpoint that was freed.
   void begin_closing_endpoint();
@@ -76,10 +79,14 @@ class CompletionQueueObject : public FidObject<fid_cq> {
   LoopWatch* watch = nullptr;  // where the engine is watched
 
  private:
+  // With the mutex below.
   void count_endpoints(int32_t more);
+  // Waits, a bounded time, until nobody reads.
+  bool lock_reader();
   // One is bound while another closes on a thread of its own.
   std::mutex endpoints_mutex_;
   int32_t endpoints_ = 0;
+  int32_t holds_ = 0;
   bool needs_endpoint_ = false;
   void read_for_program(uint32_t spin_ns, TurnBudget* budget, Until until);
   // On any thread: one read of the queue, unless somebody reads it just now or an endpoint of it closes.

@@ -11,6 +11,8 @@ namespace ofi {
 namespace {
 
 // A wait in the provider cannot be ended from outside: it is made in pieces, so that a close need not wait long.
+// How long to wait for those who read just now.
+constexpr uint64_t kHoldMs = 1'000;
 constexpr uint64_t kSliceMs = 20;
 constexpr uint32_t kShortestPauseUs = 10;
 constexpr uint32_t kLongestPauseUs = 1'000;
@@ -76,9 +78,24 @@ Napi::Value wait_counter(const Napi::CallbackInfo& info) {
 
 }  // namespace
 
+bool CounterObject::hold_reads() {
+  holds_.fetch_add(1);
+  // Whoever began before comes to an end, but for an endpoint whose close hangs in the provider.
+  const uint64_t deadline = monotonic_ns() + kHoldMs * 1'000'000;
+  while (!use.try_lock()) {
+    if (monotonic_ns() >= deadline) {
+      release_reads();
+      return false;
+    }
+    usleep(kShortestPauseUs);
+  }
+  use.unlock();
+  return true;
+}
+
 void CounterObject::read(uint64_t* value, uint64_t* errors) {
   const std::shared_lock<std::shared_mutex> held(use, std::try_to_lock);
-  if (held.owns_lock()) {
+  if (held.owns_lock() && holds_.load() == 0) {
     last_value_.store(fi_cntr_read(fid));
     last_errors_.store(fi_cntr_readerr(fid));
   }
@@ -96,22 +113,25 @@ bool CounterObject::has_reached(uint64_t threshold) {
   return true;
 }
 
-// One look, and a pause where that did not suffice: -FI_EAGAIN. Without a file descriptor fi_cntr_wait is not for use:
-// shm 1.17 never comes back from it, and others crash where there is no wait object at all.
+// One look: -FI_EAGAIN where it did not suffice. Without a file descriptor fi_cntr_wait is not for use: shm 1.17 never comes
+// back from it, and others crash where there is no wait object at all.
+int CounterObject::look(uint64_t threshold, uint64_t errors_before, uint64_t left_ms) {
+  const std::shared_lock<std::shared_mutex> held(use);
+  if (closing.load()) return kClosed;
+  if (holds_.load() != 0) return -FI_EAGAIN;
+  if (fi_cntr_readerr(fid) != errors_before) return -FI_EAVAIL;
+  if (fi_cntr_read(fid) >= threshold) return 0;
+  if (!waits) return -FI_EAGAIN;
+  const int status = fi_cntr_wait(fid, threshold, static_cast<int>(std::min(left_ms, kSliceMs)));
+  // The next look decides. sockets 1.17 gives the end of the time as a positive number.
+  const bool looks_again = status >= 0 || status == -FI_ETIMEDOUT || status == -FI_EINTR;
+  return looks_again || status == -FI_EAVAIL ? -FI_EAGAIN : status;
+}
+
+// A look, and a pause where that did not suffice: -FI_EAGAIN.
 int CounterObject::wait_slice(uint64_t threshold, uint64_t errors_before, uint64_t left_ms,
                               uint32_t* pause_us) {
-  {
-    const std::shared_lock<std::shared_mutex> held(use);
-    if (closing.load()) return kClosed;
-    if (fi_cntr_readerr(fid) != errors_before) return -FI_EAVAIL;
-    if (fi_cntr_read(fid) >= threshold) return 0;
-    if (waits) {
-      const int status = fi_cntr_wait(fid, threshold, static_cast<int>(std::min(left_ms, kSliceMs)));
-      // The next look decides. sockets 1.17 gives the end of the time as a positive number.
-      const bool looks_again = status >= 0 || status == -FI_ETIMEDOUT || status == -FI_EINTR;
-      if (!looks_again && status != -FI_EAVAIL) return status;
-    }
-  }
+  if (const int status = look(threshold, errors_before, left_ms); status != -FI_EAGAIN) return status;
   usleep(*pause_us);
   *pause_us = std::min(*pause_us * 2, kLongestPauseUs);
   return -FI_EAGAIN;
@@ -124,7 +144,7 @@ int CounterObject::wait(uint64_t threshold, uint64_t timeout_ms) {
   {
     const std::shared_lock<std::shared_mutex> held(use);
     if (closing.load()) return kClosed;
-    errors = fi_cntr_readerr(fid);
+    errors = holds_.load() == 0 ? fi_cntr_readerr(fid) : last_errors_.load();
   }
   for (;;) {
     const uint64_t now = monotonic_ns();

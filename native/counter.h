@@ -33,9 +33,15 @@ class CounterObject : public FidObject<fid_cntr> {
   std::atomic<bool> closing{false};
   // Shared by those who use the counter; held alone by an endpoint's close.
   std::shared_mutex use;
+  // Nobody reads the counter from here on, until it was released as often: its values are those of the last read. False: somebody
+  // reads on, all the same.
+  bool hold_reads();
+  void release_reads() { holds_.fetch_sub(1); }
 
  private:
+  int look(uint64_t threshold, uint64_t errors_before, uint64_t left_ms);
   int wait_slice(uint64_t threshold, uint64_t errors_before, uint64_t left_ms, uint32_t* pause_us);
+  std::atomic<int32_t> holds_{0};
   std::atomic<uint64_t> last_value_{0};
   std::atomic<uint64_t> last_errors_{0};
 };

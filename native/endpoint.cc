@@ -65,23 +65,48 @@ Napi::Value open_endpoint(const Napi::CallbackInfo& info) {
   });
 }
 
+int bind_queue(EndpointObject& endpoint, CompletionQueueObject* queue, uint64_t flags) {
+  const bool is_new = endpoint.transmit_queue != queue && endpoint.receive_queue != queue;
+  const bool holds = is_new && endpoint.is_read_enabled;
+  if (holds && !queue->hold_reads()) return -FI_EAGAIN;
+  const int status = fi_ep_bind(endpoint.fid, &queue->fid->fid, flags);
+  if (status != 0) {
+    if (holds) queue->release_reads();
+    return status;
+  }
+  if (holds) endpoint.held_queues.push_back(queue);
+  if (is_new) queue->add_endpoint(endpoint.is_raw_efa);
+  const bool selects = (flags & FI_SELECTIVE_COMPLETION) != 0;
+  if ((flags & FI_TRANSMIT) != 0) {
+    endpoint.transmit_queue = queue;
+    endpoint.selects_transmits = selects;
+  }
+  if ((flags & FI_RECV) != 0) {
+    endpoint.receive_queue = queue;
+    endpoint.selects_receives = selects;
+  }
+  endpoint.update_traits();
+  return 0;
+}
+
+int bind_counter(EndpointObject& endpoint, CounterObject* counter, uint64_t flags) {
+  auto& counters = endpoint.counters;
+  const auto place = std::lower_bound(counters.begin(), counters.end(), counter);
+  const bool is_new = place == counters.end() || *place != counter;
+  const bool holds = is_new && endpoint.is_read_enabled;
+  if (holds && !counter->hold_reads()) return -FI_EAGAIN;
+  const int status = fi_ep_bind(endpoint.fid, &counter->fid->fid, flags);
+  if (status == 0 && is_new) counters.insert(place, counter);
+  if (status == 0 && holds) endpoint.held_counters.push_back(counter);
+  if (status != 0 && holds) counter->release_reads();
+  return status;
+}
+
 int bind_to(EndpointObject& endpoint, const std::shared_ptr<Object>& other, uint64_t flags) {
   if (const int32_t refusal = binding_refusal(endpoint, *other); refusal != kOk) return refusal;
   switch (other->kind) {
-    case Kind::CompletionQueue: {
-      auto* queue = static_cast<CompletionQueueObject*>(other.get());
-      const int status = fi_ep_bind(endpoint.fid, &queue->fid->fid, flags);
-      if (status != 0) return status;
-      if (endpoint.transmit_queue != queue && endpoint.receive_queue != queue)
-        queue->add_endpoint(endpoint.is_raw_efa);
-      if ((flags & FI_TRANSMIT) != 0) endpoint.transmit_queue = queue;
-      if ((flags & FI_RECV) != 0) endpoint.receive_queue = queue;
-      const bool selects = (flags & FI_SELECTIVE_COMPLETION) != 0;
-      if ((flags & FI_TRANSMIT) != 0) endpoint.selects_transmits = selects;
-      if ((flags & FI_RECV) != 0) endpoint.selects_receives = selects;
-      endpoint.update_traits();
-      return 0;
-    }
+    case Kind::CompletionQueue:
+      return bind_queue(endpoint, static_cast<CompletionQueueObject*>(other.get()), flags);
     case Kind::AddressVector: {
       auto* addresses = static_cast<AddressVectorObject*>(other.get());
       const int status = endpoint.role == Role::Scalable
@@ -97,14 +122,7 @@ int bind_to(EndpointObject& endpoint, const std::shared_ptr<Object>& other, uint
       if (status == 0) endpoint.events = events;
       return status;
     }
-    case Kind::Counter: {
-      auto* counter = static_cast<CounterObject*>(other.get());
-      const int status = fi_ep_bind(endpoint.fid, &counter->fid->fid, flags);
-      auto& counters = endpoint.counters;
-      const auto place = std::lower_bound(counters.begin(), counters.end(), counter);
-      if (status == 0 && (place == counters.end() || *place != counter)) counters.insert(place, counter);
-      return status;
-    }
+    case Kind::Counter: return bind_counter(endpoint, static_cast<CounterObject*>(other.get()), flags);
     case Kind::Endpoint:
     case Kind::SharedTransmit: return bind_shared_context(endpoint, *other);
     default: return kClosed;
@@ -139,6 +157,7 @@ Napi::Value enable_endpoint(const Napi::CallbackInfo& info) {
                              if (status == 0 && endpoint->phase != Phase::Open) status = kClosed;
                              if (status == 0) status = endpoint->set_late_options();
                              endpoint->enabled = status == 0;
+                             if (status == 0) endpoint->release_reads();
                              deferred->Resolve(Napi::Number::New(owner.env(), status));
                            });
   return deferred->Promise();
@@ -205,6 +224,14 @@ void EndpointObject::take_info(const fi_info& info, const DomainObject& of) {
   update_traits();
   connects = info.ep_attr->type == FI_EP_MSG;
   is_raw_efa = completes_by_device(info);
+  is_read_enabled = role == Role::Whole && !connects;
+}
+
+void EndpointObject::release_reads() {
+  for (CompletionQueueObject* queue : held_queues) queue->release_reads();
+  for (CounterObject* counter : held_counters) counter->release_reads();
+  held_queues.clear();
+  held_counters.clear();
 }
 
 std::vector<CompletionQueueObject*> EndpointObject::queues() const {
@@ -355,6 +382,7 @@ int EndpointObject::close_blocking() {
     for (CompletionQueueObject* queue : bound) queue->read_all();
   const int status = is_needed() ? -FI_EBUSY : FidObject::close_blocking();
   if (status == 0) close_stand_ins();
+  if (status == 0) release_reads();
   for (CompletionQueueObject* queue : bound) queue->end_closing_endpoint(status == 0);
   unlock_progress();
   if (status == 0) {

@@ -66,6 +66,8 @@ struct DataTraits {
   // efa-direct and EFA's datagrams: a completion that is read after its endpoint's close, and memory that is not
   // registered, crash libfabric 2.1.
   bool is_raw_efa = false;
+  // efa, shm and tcp;ofi_rxm of libfabric 1.17 crash where a queue or a counter is read whose endpoint is not enabled yet.
+  bool is_read_enabled = false;
   CompletionQueueObject* transmit_queue = nullptr;
   CompletionQueueObject* receive_queue = nullptr;
   AddressVectorObject* addresses = nullptr;
@@ -120,6 +122,10 @@ class EndpointObject : public FidObject<fid_ep>, public DataTraits {
       default: return -1;
     }
   }
+  // Nobody reads these until it is enabled, or closed.
+  std::vector<CompletionQueueObject*> held_queues;
+  std::vector<CounterObject*> held_counters;
+  void release_reads();
   void take_info(const fi_info& info, const DomainObject& of);
   // shm crashes where an endpoint is asked for an option before it is enabled, FI_OPT_MIN_MULTI_RECV being its only; and so do
   // those before libfabric 2.0 where it is set then, while later ones want it set then. So it is kept here; 0: not set.

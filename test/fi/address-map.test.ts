@@ -26,7 +26,9 @@ async function mapInfo(provider: ProviderUnderTest, node = provider.node): Promi
 
 async function openMapSide(provider: ProviderUnderTest): Promise<FiSide> {
   const opened: FabricObject[] = [];
+  const sides: FiSide[] = [];
   onTestFinished(async () => {
+    for (const side of sides) await side.close();
     for (const object of opened.reverse()) await object.close();
   });
   const keep = async <T extends FabricObject>(opening: Promise<T>): Promise<T> => {
@@ -45,7 +47,9 @@ async function openMapSide(provider: ProviderUnderTest): Promise<FiSide> {
   for (const other of [events, addresses, queue]) endpoint.bind(other);
   name?.giveTo(endpoint);
   await endpoint.enable();
-  return new FiSide(provider, info, fabric, domain, events, queue, addresses, endpoint);
+  const side = new FiSide(provider, info, fabric, domain, events, queue, addresses, endpoint);
+  sides.push(side);
+  return side;
 }
 
 const lacks = async (provider: ProviderUnderTest) =>

@@ -295,6 +295,19 @@ export function introduceSides(a: FiSide, b: FiSide): FiPair {
   return new FiPair(a, b, toB, toA);
 }
 
+/** An Info for another endpoint of a side's domain: each shm endpoint needs a name of its own, which fi_getinfo makes up. */
+export async function anotherInfo({ provider, info }: FiSide): Promise<Info> {
+  return provider.sharedMemoryFiles ? infoFor(provider, undefined, undefined) : info;
+}
+
+/** The address vector for it: the side's own, but efa takes one endpoint for each (FI_ENOSYS). */
+export async function anotherAddresses({ provider, domain, addresses }: FiSide): Promise<AddressVector> {
+  if (provider.name !== 'efa') return addresses;
+  const more = await AddressVector.open(domain);
+  onTestFinished(() => more.close());
+  return more;
+}
+
 /** Two endpoints that know each other; closed after the test. */
 export async function openSides(provider: ProviderUnderTest, options: FiOptions = {}): Promise<FiPair> {
   return introduceSides(await openSide(provider, options), await openSide(provider, options));
