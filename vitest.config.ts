@@ -9,15 +9,8 @@ const path = (relative: string): string => fileURLToPath(new URL(relative, impor
 const report = process.env.LIBFABRIC_TEST_REPORT;
 const errors = process.env.LIBFABRIC_TEST_ERRORS;
 
-/** Files that keep both cores busy by themselves, with child processes, or that look at what a core is doing. */
-const alone = [
-  'test/bench/**/*.test.ts',
-  'test/cli/**/*.test.ts',
-  'test/endpoint/{asleep,away,dead-peers}.test.ts',
-  'test/lifecycle/**/*.test.ts',
-  'test/softefa/**/*.test.ts',
-  'test/examples.test.ts',
-];
+/** Files that run two child processes at a time themselves, or that look at what a core is doing. */
+const alone = ['test/endpoint/{asleep,away,dead-peers}.test.ts', 'test/lifecycle/**/*.test.ts'];
 
 function project(
   name: string,
