@@ -337,6 +337,7 @@ int32_t AddressVectorObject::take_wide(fi_addr_t address, int32_t base) {
     wide_numbers.emplace(address, number);
   }
   wide[place] = {address, base < 0 ? number : base, true};
+  senders->add(address, number);
   return number;
 }
 
@@ -358,8 +359,11 @@ int32_t AddressVectorObject::take_context(int32_t base, uint32_t index) {
 
 void AddressVectorObject::remove(int32_t address) {
   if (address < kWide) live[static_cast<size_t>(address)] = 0;
-  for (WideAddress& other : wide)
-    if (other.base == address) other.live = false;
+  for (WideAddress& other : wide) {
+    if (other.base != address) continue;
+    other.live = false;
+    senders->remove(other.address);
+  }
 }
 
 void register_address_vector(Napi::Object exports, Environment* environment) {

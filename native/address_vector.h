@@ -1,9 +1,11 @@
 #pragma once
 
+#include <memory>
 #include <unordered_map>
 
 #include "domain.h"
 #include "environment.h"
+#include "wide_addresses.h"
 
 namespace ofi {
 
@@ -12,9 +14,7 @@ class AddressVectorObject : public FidObject<fid_av> {
   static constexpr Kind kKind = Kind::AddressVector;
   AddressVectorObject() : FidObject(kKind, "AddressVector") {}
 
-  // What JavaScript calls an address: its fi_addr_t where that is a small number, as those of a table are. Others, which a
-  // map may give and fi_rx_addr(3) makes, are numbered from here on.
-  static constexpr int32_t kWide = 1 << 30;
+  static constexpr int32_t kWide = kWideAddress;
   struct WideAddress {
     fi_addr_t address;
     // What was inserted, where this names one of its receive contexts.
@@ -53,6 +53,8 @@ class AddressVectorObject : public FidObject<fid_av> {
   uint32_t context_bits = 0;
   std::vector<WideAddress> wide;
   std::unordered_map<fi_addr_t, int32_t> wide_numbers;
+  // Those that are live, for the readers of completion queues.
+  const std::shared_ptr<WideAddresses> senders = std::make_shared<WideAddresses>();
   std::vector<uint8_t> live;
   // How many addresses there were when the first set of them was opened; -1: none was.
   int32_t range_limit = -1;

@@ -14,10 +14,6 @@ constexpr uint32_t kReadsPerEventQueueRead = 1024;
 constexpr size_t kTextsKept = 256;
 constexpr size_t kTextLength = 512;
 
-int32_t narrow_source(fi_addr_t source) {
-  return source <= static_cast<fi_addr_t>(INT32_MAX) ? static_cast<int32_t>(source) : -1;
-}
-
 uint64_t tag_of(const fi_cq_tagged_entry& entry) { return entry.tag; }
 uint64_t tag_of(const fi_cq_data_entry&) { return 0; }
 
@@ -38,7 +34,7 @@ bool CompletionReader::write_record(const Entry& entry, fi_addr_t source) {
   record.provider_error = 0;
   record.length_low = static_cast<uint32_t>(entry.len);
   record.length_high = static_cast<uint32_t>(static_cast<uint64_t>(entry.len) >> 32);
-  record.source = (entry.flags & FI_RECV) != 0 ? narrow_source(source) : -1;
+  record.source = (entry.flags & FI_RECV) != 0 ? number_of(source) : -1;
   record.text = -1;
   record.data = entry.data;
   record.tag = tag_of(entry);
@@ -128,7 +124,7 @@ bool CompletionReader::read_errors(uint32_t max, uint32_t* written) {
     record.provider_error = entry.prov_errno;
     record.length_low = static_cast<uint32_t>(entry.len);
     record.length_high = static_cast<uint32_t>(static_cast<uint64_t>(entry.len) >> 32);
-    record.source = narrow_source(entry.src_addr);
+    record.source = number_of(entry.src_addr);
     record.text = keep_text(text != nullptr ? text : "");
     record.data = entry.data;
     record.tag = entry.tag;
@@ -170,6 +166,27 @@ void CompletionReader::record_failure(int error, int provider_error, std::string
   record.source = -1;
   record.text = keep_text(std::move(text));
   ring_.publish();
+}
+
+void CompletionReader::name_senders(const std::shared_ptr<WideAddresses>& addresses) {
+  const std::lock_guard<std::mutex> guard(senders_mutex_);
+  senders_.erase(std::remove_if(senders_.begin(), senders_.end(),
+                                [&](const std::weak_ptr<WideAddresses>& known) {
+                                  const auto other = known.lock();
+                                  return other == nullptr || other == addresses;
+                                }),
+                 senders_.end());
+  senders_.emplace_back(addresses);
+}
+
+int32_t CompletionReader::number_of_wide(fi_addr_t source) {
+  const std::lock_guard<std::mutex> guard(senders_mutex_);
+  for (const std::weak_ptr<WideAddresses>& known : senders_) {
+    const auto addresses = known.lock();
+    const int32_t number = addresses == nullptr ? -1 : addresses->number_of(source);
+    if (number >= 0) return number;
+  }
+  return -1;
 }
 
 int32_t CompletionReader::keep_text(std::string text) {

@@ -5,12 +5,15 @@
 #include <array>
 #include <atomic>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "completion_ring.h"
 #include "fabric_abi.h"
 #include "operation.h"
+#include "wide_addresses.h"
 
 namespace ofi {
 
@@ -40,6 +43,8 @@ class CompletionReader {
   // wait object that fi_cq_sread works on. wake() ends the sleep early. How many records were written, or a negative
   // fi_errno where the provider would not sleep.
   int32_t read_blocking(int timeout_ms);
+  // Whose addresses senders may have, beside small numbers. From any thread.
+  void name_senders(const std::shared_ptr<WideAddresses>& addresses);
   // tcp;ofi_rxm asks the queue's first endpoint for the words of an error, also where there is none.
   void allow_texts(bool allowed) { texts_allowed_.store(allowed); }
   // Under the lock, or before anybody reads on. Where reads are not allowed nobody calls the provider: efa-direct and
@@ -63,6 +68,12 @@ class CompletionReader {
     event_queue_.compare_exchange_strong(expected, other, std::memory_order_acq_rel);
   }
   int32_t keep_text(std::string text);
+  // What JavaScript calls a sender; -1 where that is unknown.
+  int32_t number_of(fi_addr_t source) {
+    if (source < static_cast<fi_addr_t>(kWideAddress)) return static_cast<int32_t>(source);
+    return source == FI_ADDR_NOTAVAIL ? -1 : number_of_wide(source);
+  }
+  int32_t number_of_wide(fi_addr_t source);
   template <typename Entry>
   uint32_t read_batch(uint32_t max);
   template <typename Entry>
@@ -85,6 +96,8 @@ class CompletionReader {
   std::mutex texts_mutex_;
   std::map<int32_t, std::string> texts_;
   int32_t next_text_ = 0;
+  std::mutex senders_mutex_;
+  std::vector<std::weak_ptr<WideAddresses>> senders_;
 };
 
 }  // namespace ofi

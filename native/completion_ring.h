@@ -18,7 +18,7 @@ struct CompletionRecord {
   int32_t provider_error;  // fi_cq_err_entry.prov_errno
   uint32_t length_low;
   uint32_t length_high;
-  int32_t source;     // fi_addr_t of the sender; -1 where it is unknown
+  int32_t source;     // what JavaScript calls the sender (wide_addresses.h); -1 where it is unknown
   int32_t text;       // number of the provider's text for an error (CompletionQueue::take_text); -1: none
   uint64_t data;      // remote CQ data
   uint64_t tag;       // tag of a tagged message

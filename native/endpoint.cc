@@ -150,6 +150,8 @@ Napi::Value enable_endpoint(const Napi::CallbackInfo& info) {
   if (endpoint == nullptr) return resolved(info.Env(), kClosed);
   // Not every provider checks: an endpoint that lacks something crashes later.
   if (const int32_t refusal = lack_of(*endpoint); refusal != kOk) return resolved(info.Env(), refusal);
+  if (endpoint->addresses != nullptr && endpoint->receive_queue != nullptr)
+    endpoint->receive_queue->reader->name_senders(endpoint->addresses->senders);
   auto deferred = std::make_shared<Napi::Promise::Deferred>(info.Env());
   environment.run_blocking([endpoint, name = endpoint->shm_name] { return endpoint->enable_blocking(name); },
                            [endpoint, deferred](Environment& owner, int status) {

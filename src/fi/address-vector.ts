@@ -19,6 +19,8 @@ import { FabricObject, opened } from './object.js';
 import { problemOfAddress } from './socket-address.js';
 
 const MAX_ADDRESS = 2 ** 31 - 1;
+// Larger numbers stand for addresses whose fi_addr_t is none of ours (native/wide_addresses.h).
+const MAX_USER_ID = 2n ** 30n - 1n;
 
 function checkText(argument: string, value: unknown): string {
   if (typeof value !== 'string') throw typeError(argument, value, 'a string');
@@ -225,14 +227,14 @@ export class AddressVector extends FabricObject {
   /**
    * `fi_av_set_user_id(3)`: sets the number by which completions name the sender at an address, of libfabric 2.
    *
-   * @param userId - Below 2^64. Completions.source() tells those below 2^31.
+   * @param userId - Below 2^30, since Completions.source() tells it.
    * @param flags - FI_AUTH_KEY where the address is of an authorization key; default 0n.
    * @throws as insertAuthKey().
    * @see https://ofiwg.github.io/libfabric/main/man/fi_av.3.html
    */
   setUserId(address: number, userId: bigint | number, flags = 0n): void {
     checkInteger('address', address, 0, MAX_ADDRESS);
-    const id = checkUint64('userId', userId);
+    const id = checkUint64('userId', userId, MAX_USER_ID);
     const status = addon().setUserId(this.handle, address, id, checkUint64('flags', flags));
     checkInserted(status, 'fi_av_set_user_id');
   }

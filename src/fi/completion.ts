@@ -137,7 +137,10 @@ export class Completions {
     return high === 0 && low >= 0 ? low : high * 2 ** 32 + (low >>> 0);
   }
 
-  /** The sender's address (fi_addr_t); -1 where it is unknown. */
+  /**
+   * The sender's address, as AddressVector.insert() gave it, whatever its fi_addr_t; -1 where the provider tells none
+   * (FI_ADDR_NOTAVAIL), or the endpoint's AddressVector has no such address.
+   */
   source(index: number): number {
     return this.#at(index, SOURCE);
   }

@@ -144,6 +144,9 @@ describeOnProviders('authorization keys and user IDs of addresses', {}, (provide
     expect(() => {
       addresses.setUserId(address, -1n);
     }).toThrow(RangeError);
+    expect(() => {
+      addresses.setUserId(address, 2 ** 30);
+    }).toThrow(RangeError);
     expect(() => addresses.insertAuthKey(new Uint8Array(0))).toThrow(RangeError);
   });
 });

@@ -101,6 +101,41 @@ TEST(writes_every_field_of_a_tagged_completion) {
   CHECK_EQ(rig.operations.busy(), 0U);
 }
 
+TEST(names_senders_by_what_javascript_calls_them) {
+  ReaderRig rig;
+  constexpr fi_addr_t kPointer = 0x7fff12345678;
+  constexpr fi_addr_t kContext = (fi_addr_t{5} << 61) | 3;
+  constexpr auto kFirstWide = static_cast<fi_addr_t>(ofi::kWideAddress);
+  const auto one = std::make_shared<ofi::WideAddresses>();
+  auto other = std::make_shared<ofi::WideAddresses>();
+  for (const auto& addresses : {one, other, one}) rig.reader.name_senders(addresses);
+  one->add(kPointer, ofi::kWideAddress + 1);
+  other->add(kContext, ofi::kWideAddress + 2);
+  auto source_of = [&rig](fi_addr_t sender) {
+    rig.queue.push(rig.post(0), FI_RECV, 1, 0, 0, sender);
+    CHECK_EQ(rig.reader.read(64), 1U);
+    const int32_t source = rig.ring.peek(0).source;
+    rig.ring.consume(1);
+    return source;
+  };
+  CHECK_EQ(source_of(kFirstWide - 1), ofi::kWideAddress - 1);
+  CHECK_EQ(source_of(kPointer), ofi::kWideAddress + 1);
+  CHECK_EQ(source_of(kContext), ofi::kWideAddress + 2);
+  // Nobody's, though it would fit.
+  CHECK_EQ(source_of(kFirstWide), -1);
+  CHECK_EQ(source_of(FI_ADDR_NOTAVAIL), -1);
+  one->remove(kPointer);
+  CHECK_EQ(source_of(kPointer), -1);
+  // An error names its sender in the same way.
+  rig.queue.error_source = kContext;
+  rig.queue.push_error(error_of(rig.post(1), FI_ETRUNC));
+  CHECK_EQ(rig.reader.read(64), 1U);
+  CHECK_EQ(rig.ring.peek(0).source, ofi::kWideAddress + 2);
+  rig.ring.consume(1);
+  other.reset();
+  CHECK_EQ(source_of(kContext), -1);
+}
+
 TEST(reads_the_shorter_format_without_tags) {
   ReaderRig rig(64, FI_CQ_FORMAT_DATA);
   for (uint32_t i = 0; i < 3; ++i) rig.queue.push(rig.post(i), FI_RECV | FI_MSG, 10 + i, 20 + i, 99, i);
