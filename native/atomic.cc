@@ -81,8 +81,10 @@ int32_t check_atomic(const AtomicCall& call, EndpointObject& endpoint, const Mem
   const size_t limit = atomic_limit_of(endpoint, call.kind, call.datatype, call.operation);
   if (limit == 0) return kUnsupported;
   if (call.count > limit) return -FI_EMSGSIZE;
-  if (call.kind == kAtomicInject && call.length > endpoint.inject_size) return -FI_EMSGSIZE;
-  if (call.kind == kAtomicInject && block.is_device()) return kDeviceMemory;
+  if (call.kind == kAtomicInject) {
+    const int32_t refusal = check_inject(endpoint, block, call.length);
+    if (refusal != kOk) return refusal;
+  }
   if (call.count == 0) return kOutOfRange;
   if (!call.is_aligned(offset) || !call.is_aligned(registers.remote_address)) return kMisaligned;
   if (call.kind != kAtomicFetch && call.kind != kAtomicCompare) return kOk;

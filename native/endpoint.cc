@@ -57,8 +57,11 @@ Napi::Value open_endpoint(const Napi::CallbackInfo& info) {
     chosen = std::move(own);
   }
   object->shm_bytes = shm_bytes_of(*chosen);
-  const char* provider = chosen->fabric_attr->prov_name;
-  object->has_late_options = provider != nullptr && std::string(provider) == "shm";
+  const char* name = chosen->fabric_attr->prov_name;
+  const std::string provider = name == nullptr ? "" : name;
+  object->has_late_options = provider == "shm";
+  object->transmits_outlive = object->needs_transmit_context && provider == "sockets";
+  object->leaves_messages = object->needs_receive_context && provider == "sockets";
   return environment.open_object(object, {domain}, [object, chosen] {
     const SignalGuard guard;
     return fi_endpoint(object->domain, chosen.get(), &object->fid, nullptr);
@@ -150,6 +153,7 @@ Napi::Value enable_endpoint(const Napi::CallbackInfo& info) {
   if (endpoint == nullptr) return resolved(info.Env(), kClosed);
   // Not every provider checks: an endpoint that lacks something crashes later.
   if (const int32_t refusal = lack_of(*endpoint); refusal != kOk) return resolved(info.Env(), refusal);
+  endpoint->was_enabled = true;
   if (endpoint->addresses != nullptr && endpoint->receive_queue != nullptr)
     endpoint->receive_queue->reader->name_senders(endpoint->addresses->senders);
   auto deferred = std::make_shared<Napi::Promise::Deferred>(info.Env());
@@ -305,7 +309,16 @@ void EndpointObject::update_traits() {
 int EndpointObject::refuse_close() {
   for (const Triggered& entry : triggered)
     if (!entry.is_over(this) && !entry.counter->has_reached(entry.threshold)) return kWaiting;
-  return kOk;
+  const bool is_sending = transmits_outlive && role != Role::Alias && transmit_queue != nullptr &&
+                          transmit_queue->operations.has_marked(this, kInSharedTransmit);
+  return is_sending ? kUnfinished : kOk;
+}
+
+// A message that no receive was there for waits in the shared context, with a pointer into its endpoint, at which sockets
+// looks when a receive takes it. There is none while a receive is waiting that would have taken it.
+void EndpointObject::note_lost_messages() {
+  for (const uint8_t mark : {kTakesAnyMessage, kTakesAnyTagged})
+    if (!receive_queue->operations.has_marked(receive_context, mark)) receive_context->lost |= mark;
 }
 
 void EndpointObject::before_close() {
@@ -399,6 +412,7 @@ void EndpointObject::after_close() {
   if (scalable != nullptr) scalable->lost_context = true;
   for (CompletionQueueObject* queue : queues())
     for (uint32_t context : queue->drop_all_of(this, !is_raw_efa)) dropped->push_back(context);
+  if (leaves_messages && receive_context != nullptr && was_enabled) note_lost_messages();
 }
 
 void register_endpoint(Napi::Object exports, Environment* environment) {

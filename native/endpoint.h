@@ -46,6 +46,9 @@ struct DataTraits {
   // Whether operations of each direction are posted here, and not on a context or on nothing.
   bool transmits = true;
   bool receives = true;
+  // Operations are in a SharedTransmitContext of sockets, which goes on with them by pointers into the endpoint, also where
+  // that was closed.
+  bool transmits_outlive = false;
   size_t inject_size = 0;  // with the prefix
   // FI_EP_DGRAM: providers only assert that a message is as long as its prefix, and no longer than they can send.
   bool sends_datagrams = false;
@@ -80,7 +83,8 @@ class EndpointObject : public FidObject<fid_ep>, public DataTraits {
       : FidObject(kKind, name), role(role) {}
   ~EndpointObject() override;
 
-  // While an operation waits for a counter, which the provider would make after the endpoint's end.
+  // While an operation waits for a counter, which the provider would make after the endpoint's end, or is in a shared
+  // queue, where the provider would look at the endpoint.
   int refuse_close() override;
   void before_close() override;
   int close_blocking() override;
@@ -106,6 +110,12 @@ class EndpointObject : public FidObject<fid_ep>, public DataTraits {
   EndpointObject* receive_context = nullptr;
   // Of a shared context: whether the provider has its queue, and so can say what became of a cancelled receive.
   bool reports_cancelled = true;
+  // The same: which receives (enum OperationMark) might be given a message to an endpoint that is gone.
+  uint8_t lost = 0;
+  // Of an endpoint of sockets: messages may have come for it into its shared receive context.
+  bool leaves_messages = false;
+  bool was_enabled = false;
+  void note_lost_messages();
   // Of a context: its scalable endpoint, and its place there.
   EndpointObject* scalable = nullptr;
   uint32_t index = 0;

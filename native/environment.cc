@@ -247,9 +247,13 @@ void leave(Object& object) {
 // An endpoint whose memory another thread's endpoint may look at stays for the life of the process, and so does what the
 // provider would use later.
 void leave_needed(const std::vector<std::shared_ptr<Object>>& objects) {
+  // sockets looks at a null pointer where the peer of such an operation ends, which may be any of these.
+  const bool stays_sending = std::any_of(objects.begin(), objects.end(), [](const auto& object) {
+    return object->phase == Phase::Open && object->refuse_close() == kUnfinished;
+  });
   for (const auto& object : objects) {
-    const bool is_needed =
-        object->kind == Kind::Endpoint && static_cast<const EndpointObject&>(*object).is_needed();
+    const bool is_needed = object->kind == Kind::Endpoint &&
+                           (stays_sending || static_cast<const EndpointObject&>(*object).is_needed());
     if (is_needed || (object->phase == Phase::Open && object->refuse_close() != 0)) leave(*object);
   }
 }

@@ -63,7 +63,10 @@ void take_slot(Post* post, uint32_t context, Direction direction, MemoryBlock* c
       direction == Direction::Transmit ? endpoint->transmit_queue : endpoint->receive_queue;
   post->table = &queue->operations;
   post->operation = post->table->acquire(context, endpoint->owner, blocks, count, traits);
-  if (post->operation == nullptr) post->status = (traits & kWasClaimed) != 0 ? kNotClaimed : kContextBusy;
+  if (post->operation == nullptr)
+    post->status = (traits & kWasClaimed) != 0 ? kNotClaimed : kContextBusy;
+  else if (endpoint->transmits_outlive && direction == Direction::Transmit)
+    post->operation->marks = kInSharedTransmit;
   if (queue->engine != nullptr) queue->engine->note_activity();
 }
 
@@ -87,6 +90,13 @@ int32_t finish_post(const Post& post, ssize_t answer) {
 }
 
 namespace {
+
+template <Direction direction>
+int32_t check_message(const Post& post) {
+  const int32_t misfit = check_datagram(*post.endpoint, post.length, direction);
+  if (misfit != kOk || direction == Direction::Transmit) return misfit;
+  return check_shared_receive(post, kTakesAnyMessage, true);
+}
 
 ssize_t call_send(Environment& environment, const Post& post, uint32_t flags) {
   fid_ep* ep = post.endpoint->fid;
@@ -130,7 +140,7 @@ napi_value post_batch(const FastCall& a, Call call) {
                           direction, kSilent | kManyMessages);
     int32_t status = post.status;
     if (status == kOk) {
-      const int32_t misfit = check_datagram(*post.endpoint, post.length, direction);
+      const int32_t misfit = check_message<direction>(post);
       status = finish_post(post, misfit != kOk ? misfit : call(post));
     }
     if (status != kOk) return a.answer(i == 0 ? status : static_cast<int32_t>(i));
@@ -161,9 +171,8 @@ napi_value inject(napi_env env, napi_callback_info info) {
   const Post post =
       prepare_post(a.environment(), {a.u32(0), a.u32(1), a.u53(2), a.u53(3), a.i32(4)}, Direction::Transmit);
   if (post.status != kOk) return a.answer(post.status);
-  // Providers only assert it: a longer message overruns what they have room for.
-  if (post.length > post.endpoint->inject_size) return a.answer(-FI_EMSGSIZE);
-  if (post.block->is_device()) return a.answer(kDeviceMemory);
+  const int32_t refusal = check_inject(*post.endpoint, *post.block, post.length);
+  if (refusal != kOk) return a.answer(refusal);
   const int32_t misfit = check_datagram(*post.endpoint, post.length, Direction::Transmit);
   if (misfit != kOk) return a.answer(misfit);
   fid_ep* ep = post.endpoint->fid;
@@ -179,7 +188,7 @@ int32_t post_receive(const FastCall& a, EndpointObject** endpoint) {
       prepare_operation(a.environment(), a.u32(1), {a.u32(0), a.u32(2), a.u53(3), a.u53(4), a.i32(5)},
                         Direction::Receive, kSilent | kManyMessages);
   if (post.status != kOk) return post.status;
-  const int32_t misfit = check_datagram(*post.endpoint, post.length, Direction::Receive);
+  const int32_t misfit = check_message<Direction::Receive>(post);
   if (misfit != kOk) return finish_post(post, misfit);
   *endpoint = post.endpoint;
   return finish_post(post, call_recv(post));

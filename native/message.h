@@ -29,6 +29,20 @@ struct PostArguments {
 // FI_EP_DGRAM: whether a message has room for its prefix, and is no longer than the provider can send.
 int32_t check_datagram(const EndpointObject& endpoint, uint64_t length, Direction direction);
 
+// Whether a message may be injected: it is short enough, which providers only assert, and no device's memory, and somebody
+// will know when it has left.
+inline int32_t check_inject(const EndpointObject& endpoint, const MemoryBlock& block, uint64_t length) {
+  if (length > endpoint.inject_size) return -FI_EMSGSIZE;
+  if (block.is_device()) return kDeviceMemory;
+  return endpoint.transmits_outlive ? kUntold : kOk;
+}
+// Notes of a receive from a shared context that it takes whatever comes; or that it might be given what must not be touched.
+inline int32_t check_shared_receive(const Post& post, OperationMark mark, bool takes_any) {
+  if (post.endpoint->role != Role::SharedReceive) return kOk;
+  if (takes_any && post.address == FI_ADDR_UNSPEC) post.operation->marks = mark;
+  return (post.endpoint->lost & mark) != 0 ? kUnread : kOk;
+}
+
 // The endpoint and the peer of a call.
 Post prepare_peer(Environment& environment, uint32_t endpoint, int32_t peer, Direction direction);
 // Takes the slot of an operation on these blocks. `traits` are of enum OperationTrait.

@@ -48,6 +48,16 @@ uint8_t traits_of(const EndpointObject& endpoint, uint32_t call, uint64_t flags)
   return traits;
 }
 
+int32_t check_shared(const Post& post, const Registers& registers, uint32_t call) {
+  const bool has_flags = (call & kHasFlags) != 0;
+  // sockets and tcp would tell what they found to an endpoint, which a shared context is none: by a null pointer.
+  if (has_flags && post.endpoint->role == Role::SharedReceive &&
+      (registers.operation_flags & (FI_PEEK | FI_CLAIM | FI_DISCARD)) != 0)
+    return kUnsupported;
+  if ((call & kTagged) == 0) return check_shared_receive(post, kTakesAnyMessage, !has_flags);
+  return check_shared_receive(post, kTakesAnyTagged, !has_flags && registers.ignore == UINT64_MAX);
+}
+
 ssize_t call_messages(const Post& post, const Registers& registers, Parts& parts, uint32_t call) {
   fid_ep* ep = post.endpoint->fid;
   void* context = &post.operation->context;
@@ -106,6 +116,8 @@ napi_value message_vector(napi_env env, napi_callback_info info) {
   take_slot(&post, a.u32(1), direction, parts.blocks(), parts.count(),
             traits_of(*post.endpoint, call, flags));
   if (post.status != kOk) return a.answer(post.status);
+  const int32_t lost = receives ? check_shared(post, registers, call) : static_cast<int32_t>(kOk);
+  if (lost != kOk) return a.answer(finish_post(post, lost));
   trigger.arm(post);
   return a.answer(finish_post(post, (call & kTagged) != 0 ? call_tagged(post, registers, parts, call)
                                                           : call_messages(post, registers, parts, call)));

@@ -27,6 +27,7 @@ Operation* OperationTable::acquire(uint32_t index, const void* endpoint, MemoryB
   slot.block = count == 0 ? nullptr : blocks[0];
   slot.endpoint = endpoint;
   slot.traits = traits;
+  slot.marks = 0;
   ++slot.generation;
   for (uint32_t i = 0; i < count; ++i) blocks[i]->retain();
   // Released before the provider sees the context: another thread may read its completion at once.
@@ -84,6 +85,16 @@ void* OperationTable::in_flight(uint32_t index) const {
   if (index >= capacity_) return nullptr;
   Operation& slot = slots_[index];
   return slot.state.load(std::memory_order_acquire) == SlotState::Busy ? &slot.context : nullptr;
+}
+
+bool OperationTable::has_marked(const void* endpoint, uint8_t mark) const {
+  for (uint32_t index = 0; index < capacity_; ++index) {
+    const Operation& slot = slots_[index];
+    if (slot.state.load(std::memory_order_acquire) == SlotState::Busy && slot.endpoint == endpoint &&
+        (slot.marks & mark) != 0)
+      return true;
+  }
+  return false;
 }
 
 uint32_t OperationTable::busy() const {

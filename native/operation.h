@@ -27,6 +27,13 @@ enum OperationTrait : uint8_t {
   kWasClaimed = 8,    // receives or discards the message that was claimed
 };
 
+// What the close of an endpoint that shares its queues asks about an operation in flight.
+enum OperationMark : uint8_t {
+  kInSharedTransmit = 1,  // in a queue that outlives its endpoint, at which the provider looks
+  kTakesAnyMessage = 2,   // a receive of whatever comes, from anybody
+  kTakesAnyTagged = 4,    // the same of tagged messages
+};
+
 struct alignas(64) Operation {
   // First, so that the provider's pointer to it is the slot's address. Providers write here (FI_CONTEXT2).
   ProviderContext context;
@@ -37,6 +44,7 @@ struct alignas(64) Operation {
   uint32_t other_count = 0;
   uint32_t generation = 0;
   uint8_t traits = 0;
+  uint8_t marks = 0;
   std::atomic<SlotState> state{SlotState::Free};
 };
 
@@ -84,6 +92,8 @@ class OperationTable {
   // completion somebody waits for.
   template <typename Report>
   void drop_all_of(const void* endpoint, Report report);
+  // Whether an operation of the endpoint with a mark of enum OperationMark is in flight.
+  bool has_marked(const void* endpoint, uint8_t mark) const;
   // How many are in flight. Counts them, so that the hot path need not.
   uint32_t busy() const;
 

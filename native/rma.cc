@@ -78,9 +78,8 @@ napi_value inject_write(napi_env env, napi_callback_info info) {
   const Post post =
       prepare_post(a.environment(), {a.u32(0), a.u32(1), a.u53(2), a.u53(3), a.i32(4)}, Direction::Transmit);
   if (post.status != kOk) return a.answer(post.status);
-  // Providers only assert it: a longer message overruns what they have room for.
-  if (post.length > post.endpoint->inject_size) return a.answer(-FI_EMSGSIZE);
-  if (post.block->is_device()) return a.answer(kDeviceMemory);
+  const int32_t refusal = check_inject(*post.endpoint, *post.block, post.length);
+  if (refusal != kOk) return a.answer(refusal);
   const bool has_data = (a.u32(5) & kPostImmediate) != 0;
   if (has_data ? OFI_LACKS_RMA(post, injectdata) : OFI_LACKS_RMA(post, inject)) return a.answer(kUnsupported);
   const Registers& registers = a.environment().registers();

@@ -26,6 +26,9 @@ enum Status : int32_t {
   kCircular = -10015,        // a change of a counter would wait for itself
   kNotShared = -10016,       // the endpoint lacks its shared context, or does not fit the one that it has
   kOtherDirection = -10017,  // what only sends was to receive, or the other way round
+  kUnfinished = -10018,      // operations of the endpoint are in a queue that outlives it
+  kUntold = -10019,          // nobody would tell when such an operation is done
+  kUnread = -10020,          // messages of an endpoint that was closed may be left in what it shared
 };
 
 }  // namespace ofi

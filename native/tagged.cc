@@ -43,9 +43,8 @@ napi_value inject_tagged(napi_env env, napi_callback_info info) {
   const Post post =
       prepare_post(a.environment(), {a.u32(0), a.u32(1), a.u53(2), a.u53(3), a.i32(4)}, Direction::Transmit);
   if (post.status != kOk) return a.answer(post.status);
-  // Providers only assert it: a longer message overruns what they have room for.
-  if (post.length > post.endpoint->inject_size) return a.answer(-FI_EMSGSIZE);
-  if (post.block->is_device()) return a.answer(kDeviceMemory);
+  const int32_t refusal = check_inject(*post.endpoint, *post.block, post.length);
+  if (refusal != kOk) return a.answer(refusal);
   if (lacks_tagged(post)) return a.answer(refuse(post));
   const Registers& registers = a.environment().registers();
   fid_ep* ep = post.endpoint->fid;
@@ -64,6 +63,8 @@ napi_value recv_tagged(napi_env env, napi_callback_info info) {
   if (post.status != kOk) return a.answer(post.status);
   if (lacks_tagged(post)) return a.answer(refuse(post));
   const Registers& registers = a.environment().registers();
+  const int32_t refusal = check_shared_receive(post, kTakesAnyTagged, registers.ignore == UINT64_MAX);
+  if (refusal != kOk) return a.answer(finish_post(post, refusal));
   return a.answer(
       finish_post(post, fi_trecv(post.endpoint->fid, post.data, post.length, post.descriptor, post.address,
                                  registers.tag, registers.ignore, &post.operation->context)));

@@ -1,6 +1,6 @@
 // The only file that builds errors. Codes are stable, messages are not.
 import { loadAddon } from '../native.js';
-import { FI_ENOEQ, FI_ENOSYS, FI_EOPNOTSUPP, errnoName } from './errno.js';
+import { FI_ENOEQ, FI_ENOSYS, FI_EOPBADSTATE, FI_EOPNOTSUPP, errnoName } from './errno.js';
 import { explainProviderError } from './provider-errors.js';
 
 /** Codes of this package's own; every other code is the C name of an fi_errno, such as FI_ENOMEM (fi_errno(3)). */
@@ -120,6 +120,9 @@ export const STATUS_WAITING = -10014;
 export const STATUS_CIRCULAR = -10015;
 export const STATUS_NOT_SHARED = -10016;
 export const STATUS_OTHER_DIRECTION = -10017;
+export const STATUS_UNFINISHED = -10018;
+export const STATUS_UNTOLD = -10019;
+export const STATUS_UNREAD = -10020;
 /** -FI_EAGAIN: no room now, or nothing there. A plain value everywhere, never an error. */
 export const STATUS_AGAIN = -11;
 
@@ -209,6 +212,28 @@ export function statusError(status: number, call: string, about = ''): FabricErr
           `endpoint that shares one receives there${what}`,
         call,
       );
+    case STATUS_UNFINISHED:
+      return new FabricError(
+        `${call}: operations of the Endpoint are in its SharedTransmitContext${what}, where the provider would go on with ` +
+          'them: read their completions first',
+        'ERR_FABRIC_BUSY',
+        16,
+        call,
+      );
+    case STATUS_UNTOLD:
+      return unsupportedError(
+        `${call}: not where the transmit context is shared${what}, since the provider does not tell when it has left, ` +
+          'before which the Endpoint cannot be closed: use the call with a context',
+        call,
+      );
+    case STATUS_UNREAD:
+      return new FabricError(
+        `${call}: an Endpoint of this SharedReceiveContext was closed while no receive was posted here that takes any ` +
+          `message of this kind${what}, so that one for it may be left, at which the provider would crash: open another`,
+        'FI_EOPBADSTATE',
+        FI_EOPBADSTATE,
+        call,
+      );
     case STATUS_DEVICE_MEMORY:
       return new FabricError(
         `${call}: memory of a device must be registered with the endpoint's Domain, and cannot be injected${what}`,
@@ -218,8 +243,8 @@ export function statusError(status: number, call: string, about = ''): FabricErr
       );
     case STATUS_WAITING:
       return new FabricError(
-        `${call}: something waits for a Counter to reach its threshold${what}, and the provider cannot cancel it: ` +
-          'raise the Counter first',
+        `${call}: something waits for a Counter to reach its threshold, or then for room in the transmit queue${what}, ` +
+          'and the provider cannot cancel it: raise the Counter first, and read what completes',
         'ERR_FABRIC_BUSY',
         16,
         call,

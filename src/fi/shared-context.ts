@@ -30,8 +30,12 @@ export async function openedWhereThereIs(
  * connectionless ones also share one AddressVector.
  *
  * It has the calls that receive: recv(), recvTagged(), recvVector(), recvMessage() and their like. Others are refused with
- * ERR_FABRIC_UNSUPPORTED, as receives are on the endpoints themselves; so is cancel() where the provider would take a receive
- * back without telling. Which of the endpoints a message came to is not told.
+ * ERR_FABRIC_UNSUPPORTED, as receives are on the endpoints themselves; so are FI_PEEK and FI_CLAIM, and cancel() where the
+ * provider would take a receive back without telling. Which of the endpoints a message came to is not told.
+ *
+ * On provider sockets, close an endpoint while a receive is outstanding here that takes any message, and one of any tag where
+ * there are tagged messages: else one to the endpoint may be left, at which the provider would crash, and further receives of
+ * that kind are refused with FI_EOPBADSTATE.
  */
 export class SharedReceiveContext extends DataEndpoint {
   private constructor(handle: number, domain: Domain, queue: CompletionQueue, info: Info) {
@@ -62,8 +66,10 @@ export class SharedReceiveContext extends DataEndpoint {
 
 /**
  * A transmit context that several endpoints share (fi_endpoint(3)): bind it before enable(), then post on the endpoints as
- * ever, and read their own CompletionQueues. Let what an endpoint has sent complete before it is closed: provider sockets
- * goes on with it in the shared queue.
+ * ever, and read their own CompletionQueues. Provider sockets goes on in the shared queue with what an endpoint has sent, so
+ * there the endpoint's close is refused with ERR_FABRIC_BUSY until the completions were read; and inject() and its like, which
+ * have none, with ERR_FABRIC_UNSUPPORTED: FI_INJECT with sendMessage() has one. A peer there that ends while something is on
+ * its way to it through such a context takes this process along: sockets looks at a null pointer.
  */
 export class SharedTransmitContext extends FabricObject {
   readonly #info: Info;

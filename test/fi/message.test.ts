@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { FI_ECANCELED } from '../../src/fi/errno.js';
-import { type SendFlags } from 'libfabric/fi';
+import { FI_ECANCELED, FI_ETRUNC } from '../../src/fi/errno.js';
+import { FI_RECV, type SendFlags } from 'libfabric/fi';
 import { openSides, pattern, sameBytes } from '../helpers/fi.js';
 import { describeOnProviders } from '../helpers/providers.js';
 
@@ -28,6 +28,23 @@ describeOnProviders('messages', {}, (provider) => {
         (byte) => byte === 0xee,
       ),
     ).toBe(true);
+  });
+
+  it('that are too long for a receive say so', async () => {
+    const pair = await openSides(provider);
+    const { a, b, toB } = pair;
+    const from = await a.memory(pattern(100));
+    const into = await b.memory(200);
+    await pair.post('the receive', () => b.endpoint.recv(into, 0, 40, 5));
+    await pair.post('the send', () => a.endpoint.send(from, 0, 100, toB, 6));
+    const completed = await pair.completion(b, 5);
+    const { error, overflow, flags, isReceive } = completed;
+    // rxd does not tell at all.
+    expect(error).toBe(provider.name === 'udp;ofi_rxd' ? 0 : FI_ETRUNC);
+    // How much did not fit, most do not tell.
+    expect(provider.name === 'sockets' ? [60] : [0, 60]).toContain(overflow);
+    expect(isReceive).toBe(true);
+    expect(BigInt(flags) & FI_RECV).toBe(FI_RECV);
   });
 
   it('say that a send has completed, with its context', async () => {

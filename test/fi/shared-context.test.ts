@@ -15,7 +15,16 @@ import {
   SharedTransmitContext,
   getInfo,
 } from 'libfabric/fi';
-import { FiSide, hintsFor, introduceSides, openSide, pattern, sameBytes } from '../helpers/fi.js';
+import {
+  type FiPair,
+  FiSide,
+  hintsFor,
+  introduceSides,
+  openSide,
+  pattern,
+  sameBytes,
+  unattendedInfo,
+} from '../helpers/fi.js';
 import { type ProviderUnderTest, describeOnProviders } from '../helpers/providers.js';
 
 type Shared = 'receive' | 'transmit';
@@ -201,7 +210,8 @@ describeOnProviders('a shared receive context', { unless: lacks(['receive']) }, 
 
 describeOnProviders('a shared transmit context', { unless: lacks(['transmit']) }, (provider) => {
   test('sends for two endpoints', async () => {
-    const { transmit, sides } = await openSharing(provider, ['transmit']);
+    const { info, transmit, sides } = await openSharing(provider, ['transmit']);
+    expect(transmit.info).toBe(info);
     const receiver = await openSide(provider);
     const memory = await receiver.memory(2 * 4096);
     for (const [index, side] of sides.entries()) {
@@ -239,6 +249,107 @@ describeOnProviders('a shared transmit context', { unless: lacks(['transmit']) }
     await pair.post('the send', () => first.endpoint.send(memory, 0, 300, pair.toB, 4));
     await pair.until('both', () => [3, 4].every((context) => first.of(context) ?? second.of(context)));
     expect(sameBytes(into.bytes.subarray(0, 300), pattern(300))).toBe(true);
+  });
+});
+
+// What sockets has in a shared context points into the endpoint.
+const sockets = { providers: ['sockets'] };
+describeOnProviders('an endpoint that shares', sockets, (provider) => {
+  async function sending(): Promise<{ pair: FiPair; transmit: SharedTransmitContext }> {
+    const { transmit, sides } = await openSharing(provider, ['transmit'], 1);
+    // It takes a message only when the test reads its queue.
+    const receiver = await openSide(provider, { info: await unattendedInfo(provider) });
+    return { pair: introduceSides(sides[0], receiver), transmit };
+  }
+
+  test('stays open while operations of it are in the transmit context', async () => {
+    const { pair, transmit } = await sending();
+    const { endpoint, queue } = pair.a;
+    const memory = await pair.a.memory(pattern(500));
+    const into = await pair.b.memory(4096);
+    expect(pair.b.endpoint.recv(into, 0, 4096, 0)).toBe(true);
+    expect(endpoint.send(memory, 0, 500, pair.toB, 7)).toBe(true);
+    const busy = {
+      code: 'ERR_FABRIC_BUSY',
+      message: expect.stringContaining('SharedTransmitContext') as string,
+    };
+    await expect(endpoint.close()).rejects.toMatchObject(busy);
+    expect(endpoint.closed).toBe(false);
+    // The peer reads, and the send completes; what still counts is that the program has read of it.
+    expect(await pair.completion(pair.b, 0)).toMatchObject({ error: 0, length: 500 });
+    expect(await pair.completion(pair.a, 7)).toMatchObject({ error: 0 });
+    await endpoint.close();
+    expect(endpoint.dropped).toEqual([]);
+    await transmit.close();
+    expect(queue.read()).toBe(0);
+  });
+
+  test('closes with receives of its own outstanding', async () => {
+    const { pair } = await sending();
+    const { endpoint } = pair.a;
+    expect(endpoint.recv(await pair.a.memory(64), 0, 64, 3)).toBe(true);
+    await endpoint.close();
+    expect(endpoint.dropped).toEqual([3]);
+  });
+
+  test('injects nothing into the transmit context, of which nobody would tell', async () => {
+    const { pair } = await sending();
+    const { endpoint } = pair.a;
+    const memory = await pair.a.memory(64);
+    const unsupported = expect.objectContaining({ code: 'ERR_FABRIC_UNSUPPORTED' }) as Error;
+    expect(() => endpoint.inject(memory, 0, 8, pair.toB)).toThrow(unsupported);
+    expect(() => endpoint.injectTagged(memory, 0, 8, pair.toB, 1n)).toThrow(unsupported);
+    // With a context it can: the memory is the program's at once, and the completion tells when it has left.
+    memory.bytes.fill(1);
+    expect(endpoint.sendMessage([{ memory }], pair.toB, 1, { flags: ['FI_INJECT'] })).toBe(true);
+    memory.bytes.fill(2);
+    await expect(endpoint.close()).rejects.toMatchObject({ code: 'ERR_FABRIC_BUSY' });
+    const into = await pair.b.memory(64);
+    expect(pair.b.endpoint.recv(into, 0, 64, 0)).toBe(true);
+    await pair.completion(pair.b, 0);
+    expect(into.bytes.every((byte) => byte === 1)).toBe(true);
+    await pair.completion(pair.a, 1);
+  });
+
+  test('leaves no message behind in a receive context that goes on', async () => {
+    const { receive, sides } = await openSharing(provider, ['receive'], 2);
+    const sender = await openSide(provider);
+    const pair = introduceSides(sender, sides[0]);
+    const toOther = sender.addresses.insert(sides[1].endpoint.getName());
+    const sent = await sender.memory(pattern(100));
+    const memory = await sides[0].memory(8192);
+    // A receive that takes any message is waiting all the time: so none of this kind can be left.
+    for (const context of [1, 2]) expect(receive.recv(memory, 0, 100, context)).toBe(true);
+    await pair.post('a send', () => sender.endpoint.send(sent, 0, 100, pair.toB, 10));
+    expect(await pair.completion(sides[0], 1)).toMatchObject({ error: 0 });
+    await pair.post('a tagged send', () => sender.endpoint.sendTagged(sent, 0, 100, pair.toB, 5n, 11));
+    // It is in the receive context now, and nobody has taken it.
+    await pair.completion(sender, 11);
+    await sides[0].endpoint.close();
+    expect(receive.recv(memory, 4096, 100, 3)).toBe(true);
+    for (const [index, context] of [2, 3].entries()) {
+      await pair.post('a send', () => sender.endpoint.send(sent, 0, 100, toOther, 20 + index));
+      await pair.until('the receive', () => {
+        sides[1].read();
+        return [...sides[0].completed, ...sides[1].completed].some((one) => one.context === context);
+      });
+    }
+    const lost = expect.objectContaining({ code: 'FI_EOPBADSTATE' }) as Error;
+    expect(() => receive.recvTagged(memory, 0, 100, 5n, 4)).toThrow(lost);
+    expect(() => receive.recvVectorTagged([{ memory }], 5n, 4)).toThrow(lost);
+    await sides[1].endpoint.close();
+    // Nothing was waiting when that one closed.
+    expect(() => receive.recv(memory, 0, 100, 4)).toThrow(lost);
+    expect(() => receive.recvVector([{ memory }], 4)).toThrow(lost);
+    await receive.close();
+  });
+
+  test('has a receive context that looks for no message without receiving it', async () => {
+    const { receive } = await openSharing(provider, ['receive'], 1);
+    for (const flags of [['FI_PEEK'], ['FI_PEEK', 'FI_DISCARD'], ['FI_PEEK', 'FI_CLAIM']])
+      expect(() => receive.recvMessageTagged([], 1n, 0, flags)).toThrow(
+        expect.objectContaining({ code: 'ERR_FABRIC_UNSUPPORTED' }),
+      );
   });
 });
 

@@ -56,6 +56,8 @@ export interface Completed {
   immediate: bigint | undefined;
   place: number;
   isReleased: boolean;
+  flags: number;
+  overflow: number;
 }
 
 export function hintsFor(
@@ -89,6 +91,16 @@ export async function infoFor(
   const infos = await getInfo(hintsFor(provider, caps), target);
   const info = infos.find((entry) => entry.provider === provider.name);
   if (info === undefined) throw new Error(`fi_getinfo lists no ${provider.name} for this test`);
+  return info;
+}
+
+/** The same of a domain that does nothing by itself: what is posted, or comes in, waits until a queue of it is read. */
+export async function unattendedInfo(provider: ProviderUnderTest, caps?: readonly string[]): Promise<Info> {
+  const hints = { ...hintsFor(provider, caps), dataProgress: 'FI_PROGRESS_MANUAL' };
+  const infos = await getInfo(hints, { node: provider.node!, flags: FI_SOURCE });
+  const info = infos.find((entry) => entry.provider === provider.name);
+  if (info?.dataProgress !== 'FI_PROGRESS_MANUAL')
+    throw new Error(`${provider.name} has no FI_PROGRESS_MANUAL for this test`);
   return info;
 }
 
@@ -167,6 +179,8 @@ export class FiSide {
         immediate: completions.hasImmediate(index) ? completions.immediate(index) : undefined,
         place: completions.place(index),
         isReleased: completions.isReleased(index),
+        flags: completions.flags(index),
+        overflow: completions.overflow(index),
       });
     }
   }

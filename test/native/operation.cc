@@ -277,6 +277,22 @@ TEST(silent_operation_ends_when_the_program_says_so) {
 
 // The environment's thread posts while the engine's reads completions: here the latter knows what was posted only
 // through the provider, which is a queue of contexts.
+TEST(marked_operations_are_found_while_they_are_in_flight) {
+  OperationTable table(4);
+  CHECK(!table.has_marked(&kEndpoints[0], ofi::kTakesAnyMessage));
+  Operation* receive = table.acquire(1, &kEndpoints[0], nullptr);
+  CHECK(!table.has_marked(&kEndpoints[0], ofi::kTakesAnyMessage));
+  receive->marks = ofi::kTakesAnyMessage;
+  CHECK(table.has_marked(&kEndpoints[0], ofi::kTakesAnyMessage | ofi::kTakesAnyTagged));
+  CHECK(!table.has_marked(&kEndpoints[0], ofi::kTakesAnyTagged));
+  CHECK(!table.has_marked(&kEndpoints[1], ofi::kTakesAnyMessage));
+  CHECK_EQ(table.complete(receive), 1);
+  CHECK(!table.has_marked(&kEndpoints[0], ofi::kTakesAnyMessage));
+  // The next in the slot has no mark of the last one's.
+  table.acquire(1, &kEndpoints[0], nullptr);
+  CHECK(!table.has_marked(&kEndpoints[0], ofi::kTakesAnyMessage));
+}
+
 TEST(slots_pass_between_the_poster_and_a_reader) {
   constexpr uint32_t kSlots = 8;
   constexpr uint32_t kOperations = 20'000;
