@@ -306,9 +306,17 @@ void EndpointObject::update_traits() {
   if ((receive_flags & FI_MULTI_RECV) != 0) receive_traits |= kManyMessages;
 }
 
+// sockets keeps an operation whose counter is there, but for which its queue has no room, until the counter changes again.
+bool EndpointObject::is_full() const {
+  constexpr ssize_t kRoomForAny = 8;
+  if (!transmits || !OFI_HAS_OP(fid->ops, fi_ops_ep, tx_size_left)) return false;
+  const ssize_t left = fid->ops->tx_size_left(fid);
+  return left >= 0 && left < kRoomForAny;
+}
+
 int EndpointObject::refuse_close() {
   for (const Triggered& entry : triggered)
-    if (!entry.is_over(this) && !entry.counter->has_reached(entry.threshold)) return kWaiting;
+    if (!entry.is_over(this) && (!entry.counter->has_reached(entry.threshold) || is_full())) return kWaiting;
   const bool is_sending = transmits_outlive && role != Role::Alias && transmit_queue != nullptr &&
                           transmit_queue->operations.has_marked(this, kInSharedTransmit);
   return is_sending ? kUnfinished : kOk;

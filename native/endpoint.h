@@ -116,6 +116,7 @@ class EndpointObject : public FidObject<fid_ep>, public DataTraits {
   bool leaves_messages = false;
   bool was_enabled = false;
   void note_lost_messages();
+  bool is_full() const;
   // Of a context: its scalable endpoint, and its place there.
   EndpointObject* scalable = nullptr;
   uint32_t index = 0;

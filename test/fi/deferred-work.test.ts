@@ -9,7 +9,16 @@ import {
   type Part,
 } from 'libfabric/fi';
 import { runModule } from '../helpers/child.js';
-import { type FiPair, type FiSide, openSide, openSides, pattern, sameBytes } from '../helpers/fi.js';
+import {
+  type FiPair,
+  type FiSide,
+  introduceSides,
+  openSide,
+  openSides,
+  pattern,
+  sameBytes,
+  unattendedInfo,
+} from '../helpers/fi.js';
 import { describeOnProviders } from '../helpers/providers.js';
 
 const caps = ['FI_MSG', 'FI_TAGGED', 'FI_RMA', 'FI_ATOMIC', 'FI_TRIGGER'];
@@ -256,6 +265,31 @@ describeOnProviders('deferred work', { providers: ['sockets'] }, (provider) => {
     expect(() => {
       work.retire();
     }).toThrow(expect.objectContaining({ code: 'ERR_FABRIC_CLOSED' }));
+  });
+
+  it('waits for room where its counter is there and the transmit queue is full', async () => {
+    const options = { info: await unattendedInfo(provider, caps), queue: { capacity: 4096 } };
+    const pair = introduceSides(await openSide(provider, options), await openSide(provider, options));
+    const { a, b, toB } = pair;
+    const works = await Works.of(pair);
+    const memory = await a.memory(pattern(8));
+    let sent = 0;
+    while (a.endpoint.send(memory, 0, 8, toB, sent)) sent++;
+    const parts = [{ memory: await a.memory(pattern(16, 2)) }];
+    const work = works.queue(1, { type: 'FI_OP_SEND', endpoint: a.endpoint, parts, peer: toB });
+    works.trigger.add(1);
+    expect(works.done.read()).toBe(0n);
+    // Neither started nor cancelled: the provider still has it, and all that it names.
+    for (const held of [work, a.endpoint, works.trigger, works.done])
+      await expect(held.close()).rejects.toThrow(waits);
+    const into = await b.memory(64);
+    for (let context = 0; context < sent; context++)
+      await pair.post('a receive', () => b.endpoint.recv(into, 0, 8, context));
+    await pair.until('all sends', () => a.completed.length === sent && b.completed.length === sent);
+    await pair.post('a receive', () => b.endpoint.recv(into, 0, 64, sent));
+    works.trigger.add(0);
+    expect(await pair.completion(b, sent)).toMatchObject({ error: 0, length: 16 });
+    await works.end(1);
   });
 
   it('that still waits keeps no process', async () => {

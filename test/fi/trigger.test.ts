@@ -1,7 +1,15 @@
 /** Operations with FI_TRIGGER, which wait for a counter. */
 import { expect, it } from 'vitest';
 import { Counter, FI_COMPLETION, FI_INJECT, FI_PEEK, type MessageOptions } from 'libfabric/fi';
-import { type FiPair, openSide, openSides, pattern, sameBytes } from '../helpers/fi.js';
+import {
+  type FiPair,
+  introduceSides,
+  openSide,
+  openSides,
+  pattern,
+  sameBytes,
+  unattendedInfo,
+} from '../helpers/fi.js';
 import { describeOnProviders } from '../helpers/providers.js';
 
 const caps = ['FI_MSG', 'FI_TAGGED', 'FI_RMA', 'FI_ATOMIC', 'FI_TRIGGER'];
@@ -130,6 +138,32 @@ describeOnProviders('operations with a trigger', { providers: ['sockets'] }, (pr
     counter.add(1);
     await end(pair, counter);
     expect(a.endpoint.dropped).toEqual([1]);
+  });
+
+  it('hold the endpoint while its queue has no room for them', async () => {
+    const options = { info: await unattendedInfo(provider, caps), queue: { capacity: 4096 } };
+    const pair = introduceSides(await openSide(provider, options), await openSide(provider, options));
+    const { a, b, toB } = pair;
+    const counter = await counterOf(pair);
+    const memory = await a.memory(pattern(8));
+    let sent = 0;
+    while (a.endpoint.send(memory, 0, 8, toB, sent)) sent++;
+    const trigger = { counter, threshold: 1 };
+    const last = await a.memory(pattern(16, 2));
+    expect(a.endpoint.sendMessage([{ memory: last }], toB, sent, { trigger })).toBe(true);
+    counter.add(1);
+    await expect(a.endpoint.close()).rejects.toThrow(busy);
+    const into = await b.memory(64);
+    for (let context = 0; context < sent; context++)
+      await pair.post('a receive', () => b.endpoint.recv(into, 0, 8, context));
+    await pair.until('all but the last', () => a.completed.length === sent && b.completed.length === sent);
+    // There is room, but the provider looks only when the counter changes, or is asked to.
+    await pair.post('a receive', () => b.endpoint.recv(into, 0, 64, sent));
+    counter.add(0);
+    expect(await pair.completion(a, sent)).toMatchObject({ error: 0 });
+    expect(await pair.completion(b, sent)).toMatchObject({ error: 0, length: 16 });
+    expect(sameBytes(into.bytes.subarray(0, 16), pattern(16, 2))).toBe(true);
+    await end(pair, counter);
   });
 
   it('are refused where they cannot be meant', async () => {
