@@ -46,32 +46,51 @@ function endsOf(provider: string, stage: number): readonly Expected[] {
   return ends.filter((_, end) => (stage + end) % sampled.length === turn);
 }
 
+/** What only sockets has, at those ends where the addon has something to do. */
+const contexts: readonly Stage[] = ['scalable', 'shared', 'waiting'];
+const cleaned: readonly End[] = [
+  ...(['natural', 'exit', 'exception'] as const),
+  ...(['worker-natural', 'worker-exit', 'worker-terminate', 'exit-with-worker'] as const),
+];
+
+async function runCase(asked: Case, { signal, code, stdout, throws = false }: Expected): Promise<void> {
+  const child = await runChild('ends', asked, {
+    onReady: (process) => {
+      if (signal !== undefined) process.kill(signal);
+    },
+  });
+  expect({
+    code: child.code,
+    signal: child.signal,
+    stdout: child.stdout,
+    stderr: child.stderr,
+  }).toEqual({
+    code,
+    signal: signal ?? null,
+    stdout,
+    stderr: throws ? (expect.stringContaining('as asked for') as string) : '',
+  });
+  expect(child.stderr).not.toMatch(/fabric/i);
+  // A signal leaves no time to clean up; whatever else ends a process does.
+  if (signal === undefined) expect(child.files).toEqual([]);
+}
+
 describeOnProviders('the end of a process', { timeoutMs: CHILD_TEST_MS }, (provider) => {
   describe.each(stages)('while an endpoint is %s', (stage) => {
-    test.concurrent.each(endsOf(provider.name, stages.indexOf(stage)))(
-      'by $end $signal',
-      async ({ end, signal = null, code, stdout, throws = false }) => {
-        const asked: Case = { place: openOptions(provider), stage, end };
-        const child = await runChild('ends', asked, {
-          onReady: (process) => {
-            if (signal !== null) process.kill(signal);
-          },
-        });
-        expect({
-          code: child.code,
-          signal: child.signal,
-          stdout: child.stdout,
-          stderr: child.stderr,
-        }).toEqual({
-          code,
-          signal,
-          stdout,
-          stderr: throws ? (expect.stringContaining('as asked for') as string) : '',
-        });
-        expect(child.stderr).not.toMatch(/fabric/i);
-        // A signal leaves no time to clean up; whatever else ends a process does.
-        if (signal === null) expect(child.files).toEqual([]);
-      },
+    test.concurrent.each(endsOf(provider.name, stages.indexOf(stage)))('by $end $signal', (expected) =>
+      runCase({ place: openOptions(provider), stage, end: expected.end }, expected),
     );
   });
 });
+
+describeOnProviders(
+  'the end of a process',
+  { providers: ['sockets'], timeoutMs: CHILD_TEST_MS },
+  (provider) => {
+    describe.each(contexts)('with what is %s', (stage) => {
+      test.concurrent.each(ends.filter(({ end }) => cleaned.includes(end)))('by $end', (expected) =>
+        runCase({ place: openOptions(provider), stage, end: expected.end }, expected),
+      );
+    });
+  },
+);

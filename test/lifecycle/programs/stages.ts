@@ -16,18 +16,21 @@ import {
   getInfo,
 } from 'libfabric/fi';
 
+import { type ContextStage, contextStages } from './contexts.js';
+
 /** Where to open endpoints. */
 export interface Place {
   provider: string;
   node?: string;
 }
 
-export type Stage = 'created' | 'enabled' | 'receiving' | 'sending' | 'writing' | 'closing';
+export type Stage = 'created' | 'enabled' | 'receiving' | 'sending' | 'writing' | 'closing' | ContextStage;
 
 /** What a stage keeps; a program that forgets it has nothing left of the endpoint. */
 export interface Staged {
   endpoint?: Endpoint;
   objects?: FiObjects;
+  others?: readonly object[];
   closing?: Promise<void>;
 }
 
@@ -133,6 +136,8 @@ function startReceiving(endpoint: Endpoint): void {
 /** `unattended`: as far as the stage goes without anybody waiting, so that the endpoint can be collected. */
 export async function reach(stage: Stage, place: Place, unattended = false): Promise<Staged> {
   if (stage === 'writing') return { endpoint: await startWriting(place) };
+  if (stage === 'scalable' || stage === 'shared' || stage === 'waiting')
+    return { others: await contextStages[stage](place) };
   if (stage === 'created') return { objects: await openObjects(place) };
   const endpoint = await open(place);
   switch (stage) {
