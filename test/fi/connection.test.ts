@@ -1,129 +1,11 @@
-import { expect, it, onTestFinished } from 'vitest';
-import {
-  AddressVector,
-  CompletionQueue,
-  Domain,
-  Endpoint,
-  EventQueue,
-  FI_CONTEXT,
-  FI_CONTEXT2,
-  FI_SOURCE,
-  Fabric,
-  type FabricEvent,
-  type FabricObject,
-  type Info,
-  Memory,
-  PassiveEndpoint,
-  getInfo,
-} from 'libfabric/fi';
-import { openSide, pattern, sameBytes, turn } from '../helpers/fi.js';
-import { type ProviderUnderTest, describeOnProviders } from '../helpers/providers.js';
+import { expect, it } from 'vitest';
+import { AddressVector, Endpoint, EventQueue, Memory, PassiveEndpoint } from 'libfabric/fi';
+import { BOUND_MS, Party, connected, connectionInfo, until } from '../helpers/connections.js';
+import { openSide, pattern, sameBytes } from '../helpers/fi.js';
+import { describeOnProviders } from '../helpers/providers.js';
 
-const BOUND_MS = 15_000;
 const ROUNDS = 200;
 const code = (name: string): unknown => expect.objectContaining({ code: name });
-
-async function infoOf(provider: ProviderUnderTest): Promise<Info> {
-  const hints = {
-    providerName: provider.name,
-    endpointType: 'FI_EP_MSG',
-    caps: ['FI_MSG'],
-    mode: FI_CONTEXT | FI_CONTEXT2,
-    threading: 'FI_THREAD_SAFE',
-  };
-  const infos = await getInfo(hints, { node: '127.0.0.1', flags: FI_SOURCE });
-  const info = infos.find((entry) => entry.provider === provider.name);
-  if (info === undefined) throw new Error(`fi_getinfo lists no ${provider.name} of type FI_EP_MSG`);
-  return info;
-}
-
-/** Whatever one process has of a connection; closed after the test, endpoints first. */
-class Party {
-  readonly #opened: FabricObject[] = [];
-  constructor(
-    readonly provider: ProviderUnderTest,
-    readonly info: Info,
-    readonly fabric: Fabric,
-    readonly events: EventQueue,
-    readonly domain: Domain,
-    readonly queue: CompletionQueue,
-  ) {
-    onTestFinished(async () => {
-      for (const object of this.#opened.reverse()) await object.close();
-      for (const object of [queue, domain, events, fabric]) await object.close();
-    });
-  }
-
-  static async open(provider: ProviderUnderTest): Promise<Party> {
-    const info = await infoOf(provider);
-    const fabric = await Fabric.open(info);
-    const events = await EventQueue.open(fabric);
-    const domain = await Domain.open(fabric, info);
-    return new Party(provider, info, fabric, events, domain, await CompletionQueue.open(domain));
-  }
-
-  async endpoint(info = this.info): Promise<Endpoint> {
-    const endpoint = await Endpoint.open(this.domain, info);
-    this.#opened.push(endpoint);
-    endpoint.bind(this.events);
-    endpoint.bind(this.queue);
-    await endpoint.enable();
-    return endpoint;
-  }
-
-  async listen(): Promise<PassiveEndpoint> {
-    const passive = await PassiveEndpoint.open(this.fabric, this.info);
-    this.#opened.push(passive);
-    passive.bind(this.events);
-    await passive.listen();
-    return passive;
-  }
-
-  /** The next event. The other party is one that looks at its queue meanwhile, as its program would. */
-  async event(other: Party): Promise<FabricEvent> {
-    const progress = { isOver: false };
-    const reading = this.events.sread(BOUND_MS).finally(() => {
-      progress.isOver = true;
-    });
-    while (!progress.isOver) {
-      this.queue.read();
-      other.queue.read();
-      await turn(this.provider);
-    }
-    const event = await reading;
-    if (event === undefined) throw new Error('no event came');
-    return event;
-  }
-}
-
-interface Connection {
-  client: Party;
-  server: Party;
-  there: Endpoint;
-  here: Endpoint;
-}
-
-async function connected(provider: ProviderUnderTest): Promise<Connection> {
-  const server = await Party.open(provider);
-  const client = await Party.open(provider);
-  const passive = await server.listen();
-  const here = await client.endpoint();
-  await here.connect(passive.getName());
-  const request = await server.event(client);
-  const there = await server.endpoint(request.info);
-  await there.accept();
-  const events = await Promise.all([client.event(server), server.event(client)]);
-  expect(events.map(({ name }) => name)).toEqual(['FI_CONNECTED', 'FI_CONNECTED']);
-  return { client, server, there, here };
-}
-
-async function until(provider: ProviderUnderTest, what: string, isSo: () => boolean): Promise<void> {
-  const deadline = Date.now() + BOUND_MS;
-  while (!isSo()) {
-    if (Date.now() > deadline) throw new Error(`${what}: not within ${BOUND_MS} ms`);
-    await turn(provider);
-  }
-}
 
 describeOnProviders('connections', { providers: ['tcp', 'sockets'] }, (provider) => {
   it('are asked for, accepted with data, and ended', async () => {
@@ -237,7 +119,9 @@ describeOnProviders('connections', { providers: ['tcp', 'sockets'] }, (provider)
     await expect(endpoint.shutdown()).rejects.toThrow(code('ERR_FABRIC_UNSUPPORTED'));
     expect(() => endpoint.getPeer()).toThrow(code('ERR_FABRIC_UNSUPPORTED'));
     for (const wrong of [undefined, null, {}, domain, events])
-      await expect(PassiveEndpoint.open(wrong as never, await infoOf(provider))).rejects.toThrow(TypeError);
+      await expect(PassiveEndpoint.open(wrong as never, await connectionInfo(provider))).rejects.toThrow(
+        TypeError,
+      );
     await expect(PassiveEndpoint.open(fabric, {} as never)).rejects.toThrow(TypeError);
   });
 
