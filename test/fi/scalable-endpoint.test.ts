@@ -11,6 +11,7 @@ import {
   type FabricObject,
   type Info,
   Memory,
+  MemoryRegion,
   ReceiveContext,
   ScalableEndpoint,
   TransmitContext,
@@ -24,7 +25,7 @@ const CONTEXTS = 3;
 const code = (name: string): unknown => expect.objectContaining({ code: name });
 
 async function scalableInfo(provider: ProviderUnderTest): Promise<Info | undefined> {
-  const hints = hintsFor(provider, ['FI_MSG', 'FI_TAGGED', 'FI_NAMED_RX_CTX']);
+  const hints = hintsFor(provider, ['FI_MSG', 'FI_TAGGED', 'FI_RMA', 'FI_ATOMIC', 'FI_NAMED_RX_CTX']);
   hints.transmit = { ...hints.transmit, contexts: CONTEXTS };
   hints.receive = { ...hints.receive, contexts: CONTEXTS };
   const target = provider.node === undefined ? {} : { node: provider.node, flags: FI_SOURCE };
@@ -140,6 +141,65 @@ describeOnProviders('a scalable endpoint', { unless: lacks }, (provider) => {
     for (let to = 0; to < CONTEXTS; to++) expect(b.got(to).size).toBe(CONTEXTS);
   });
 
+  test('sends tagged messages from each context', async () => {
+    const a = await Side.open(provider);
+    const b = await Side.open(provider);
+    const toB = a.addresses.insert(b.endpoint.getName());
+    const into = Memory.allocate(CONTEXTS * 256);
+    const source = Memory.allocate(256);
+    source.bytes.set(pattern(256));
+    for (let index = 0; index < CONTEXTS; index++) {
+      const tag = 0x70n + BigInt(index);
+      const peer = a.addresses.receiveContext(toB, index);
+      expect(b.receive[index].recvTagged(into, index * 256, 256, tag, index)).toBe(true);
+      const length = 200 + index;
+      await until(provider, [a, b], 'the send', () =>
+        a.transmit[index].sendTagged(source, 0, length, peer, tag, index),
+      );
+      await until(provider, [a, b], 'both', () => b.got(index).has(index) && a.completed[index].has(index));
+      expect(b.got(index).get(index)).toBe(length);
+      const got = into.bytes.subarray(index * 256, index * 256 + length);
+      expect(sameBytes(got, pattern(256).subarray(0, length))).toBe(true);
+    }
+  });
+
+  test('writes, reads and does atomics from each context', async () => {
+    const a = await Side.open(provider);
+    const b = await Side.open(provider);
+    const toB = a.addresses.insert(b.endpoint.getName());
+    const access = ['remoteRead', 'remoteWrite'] as const;
+    const target = Memory.allocate(CONTEXTS * 8);
+    const { remote } = await b.keep(MemoryRegion.register(b.domain, target, { access: [...access] }));
+    const words = new BigUint64Array(target.bytes.buffer, target.bytes.byteOffset, CONTEXTS);
+    const local = Memory.allocate(24);
+    const own = new BigUint64Array(local.bytes.buffer, local.bytes.byteOffset, 3);
+    for (const [index, transmit] of a.transmit.entries()) {
+      const peer = a.addresses.receiveContext(toB, index);
+      const place = remote.slice(index * 8, 8);
+      const done = async (what: string, context: number, call: () => boolean): Promise<void> => {
+        await until(provider, [a, b], `room for ${what}`, call);
+        await until(provider, [a, b], what, () => a.completed[index].has(context));
+        expect(a.completed[index].get(context)).toBeGreaterThanOrEqual(0);
+      };
+      own.set([BigInt(index + 10), 0n, 5n]);
+      await done('the write', 1, () =>
+        transmit.write(local, 0, 8, peer, place, 1, { completion: 'delivery' }),
+      );
+      expect(words[index]).toBe(BigInt(index + 10));
+      await done('the atomic', 2, () =>
+        transmit.fetchAtomic(local, 16, 1, 8, peer, place, 'FI_UINT64', 'FI_SUM', 2),
+      );
+      expect(own[1]).toBe(BigInt(index + 10));
+      await done('the read', 3, () => transmit.read(local, 8, 8, peer, place, 3));
+      expect(own[1]).toBe(BigInt(index + 15));
+    }
+    expect([...words]).toEqual(Array.from({ length: CONTEXTS }, (_, index) => BigInt(index + 15)));
+    expect(() => b.receive[0].write(local, 0, 8, 0, remote, 4)).toThrow(code('ERR_FABRIC_UNSUPPORTED'));
+    expect(() => b.receive[0].atomic(local, 0, 1, 0, remote, 'FI_UINT64', 'FI_SUM', 4)).toThrow(
+      code('ERR_FABRIC_UNSUPPORTED'),
+    );
+  });
+
   test('takes tagged messages, which are cancelled or dropped as those of endpoints', async () => {
     const side = await Side.open(provider);
     const [context] = side.receive;
@@ -177,7 +237,10 @@ describeOnProviders('a scalable endpoint', { unless: lacks }, (provider) => {
   });
 
   test('gives each context once, and closes after them', async () => {
-    const { endpoint, transmit, addresses, queues } = await Side.open(provider);
+    const { endpoint, transmit, receive, addresses, queues, domain } = await Side.open(provider);
+    expect([...transmit, ...receive].map(({ index }) => index)).toEqual([0, 1, 2, 0, 1, 2]);
+    expect(endpoint.addresses).toBe(addresses);
+    expect(endpoint.info).toBe(domain.info);
     await expect(TransmitContext.open(endpoint, 0)).rejects.toMatchObject({ code: 'ERR_FABRIC_BUSY' });
     await expect(ReceiveContext.open(endpoint, CONTEXTS)).rejects.toThrow(RangeError);
     await expect(ReceiveContext.open(endpoint, -1)).rejects.toThrow(RangeError);
