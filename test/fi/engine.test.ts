@@ -71,6 +71,36 @@ async function exchange(pair: FiPair, a: Watched, b: Watched, messages: number):
 describeOnProviders('Engine', {}, (provider) => {
   const modes: ProgressMode[] = ['auto', 'inline', 'thread'];
 
+  it('takes what has come with the call that posts the next receive', async () => {
+    const MESSAGES = 20;
+    const pair = await openSides(provider, { queue: queueOptions(provider) });
+    const a = new Watched(pair.a);
+    const { engine, contexts } = new Watched(pair.b, { mode: 'inline' });
+    const from = await pair.a.memory(8);
+    const into = await pair.b.memory(8 * MESSAGES);
+    const { completions } = pair.b.queue;
+    const receive = (context: number): boolean => {
+      if (!pair.b.endpoint.recvThenPoll(engine, into, 8 * context, 8, context)) return false;
+      for (let index = 0; index < completions.count; index++) contexts.push(completions.context(index));
+      return true;
+    };
+    await post(() => receive(0));
+    for (let context = 0; context < MESSAGES; context++) {
+      from.bytes.fill(context + 1);
+      await post(() => pair.a.endpoint.send(from, 0, 8, pair.toB, context));
+      await a.told(context + 1);
+      // Of the one that has been sent, this call or a later look tells.
+      if (context + 1 < MESSAGES) await post(() => receive(context + 1));
+    }
+    await post(() => {
+      const count = engine.poll();
+      for (let index = 0; index < count; index++) contexts.push(completions.context(index));
+      return contexts.length === MESSAGES;
+    });
+    expect(contexts).toEqual([...Array(MESSAGES).keys()]);
+    for (let context = 0; context < MESSAGES; context++) expect(into.bytes[8 * context]).toBe(context + 1);
+  });
+
   it.each(modes)('in the mode %s tells of completions while the program sleeps', async (mode) => {
     const pair = await openSides(provider, { queue: queueOptions(provider) });
     const a = new Watched(pair.a, { mode });

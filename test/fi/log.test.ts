@@ -81,6 +81,12 @@ describe.skipIf(!found.available)('an import of the log', () => {
     // It ends with its import open, which its environment gives back.
     expect(await inWorker()).toBe('opened');
     LogImport.open(() => undefined).close();
+    // The end of a block closes one: there is room for the next.
+    {
+      using log = LogImport.open(() => undefined);
+      expect(log.dropped).toBe(0);
+    }
+    LogImport.open(() => undefined).close();
   });
 
   it('closes once, and leaves stderr to libfabric again', async () => {

@@ -22,6 +22,8 @@ describeOnProviders('profiles', {}, (provider) => {
       profile.startReads();
       expect(profile.readU64('FI_VAR_UNEXP_MSG_CNT')).toBe(0n);
       profile.endReads();
+      profile.reset();
+      expect(profile.readU64('FI_VAR_UNEXP_MSG_CNT')).toBe(0n);
       await profile.close();
       expect(() => profile.events()).toThrow(closed);
     }
