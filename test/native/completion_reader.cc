@@ -154,10 +154,10 @@ TEST(sender_is_unknown_where_none_is_named) {
   rig.queue.push(rig.post(0), FI_RECV, 0, 0, 0, FI_ADDR_NOTAVAIL);
   rig.queue.push(rig.post(1), FI_SEND, 0, 0, 0, 5);  // a sender is no sender's to name
   rig.queue.push(rig.post(2), FI_RECV, 0, 0, 0, 1ULL << 31);
-  rig.queue.push(rig.post(3), FI_RECV, 0, 0, 0, INT32_MAX);
+  rig.queue.push(rig.post(3), FI_RECV, 0, 0, 0, ofi::kWideAddress - 1);
   CHECK_EQ(rig.reader.read(64), 4U);
   for (uint32_t i = 0; i < 3; ++i) CHECK_EQ(rig.ring.peek(i).source, -1);
-  CHECK_EQ(rig.ring.peek(3).source, INT32_MAX);
+  CHECK_EQ(rig.ring.peek(3).source, ofi::kWideAddress - 1);
   rig.ring.consume(4);
   rig.queue.names_sources = false;
   rig.queue.push(rig.post(0), FI_RECV);
