@@ -223,6 +223,8 @@ describeOnProviders('joining', { unless: noCollectives }, (provider) => {
     expect(event).toMatchObject({ name: 'FI_JOIN_COMPLETE', error: 0 });
     const group = await joining;
     expect(event!.source).toBe(group);
+    expect(group.members).toEqual(set.members);
+    expect(group.members).toHaveLength(1);
     await group.close();
     await set.close();
   });
