@@ -205,12 +205,14 @@ const rdmaSuites = ['endpoint/atomic', 'endpoint/rma', 'fi/rma', 'fi/rma-vector'
 
 /** Those that hold on efa-direct, which has no order, no tags, no software that makes several packets one message. */
 const directSuites = [
-  ...['input', 'many-peers', 'open'].map((name) => `endpoint/${name}`),
-  ...['address-vector', 'batch', 'enable', 'message', 'message-vector'].map((name) => `fi/${name}`),
+  ...['close', 'close-bound', 'dead-peers', 'input', 'many-peers', 'neighbours', 'open'].map(
+    (name) => `endpoint/${name}`,
+  ),
+  ...['address-vector', 'batch', 'enable', 'message', 'message-vector', 'wait'].map((name) => `fi/${name}`),
 ];
 const directRdmaSuites = [
-  ...['rma', 'rma-input'].map((name) => `endpoint/${name}`),
-  ...['memory-region', 'rma', 'rma-vector'].map((name) => `fi/${name}`),
+  ...['rma', 'rma-end', 'rma-input'].map((name) => `endpoint/${name}`),
+  ...['counter', 'memory-region', 'rma', 'rma-vector', 'wrong-key'].map((name) => `fi/${name}`),
 ];
 
 function runOnEfa(name, suites, before = [], more = {}, provider = 'efa') {

@@ -9,12 +9,14 @@ describeOnProviders('an endpoint that closes before its neighbour', {}, (provide
   // Repeated, as it takes a queue that is not empty at the right moment.
   test('does no harm to one that still has answers of it to read', async () => {
     const { a } = await openPair(provider);
+    const length = Math.min(60_000, a.limits.maxMessageSize);
     for (const round of range(20)) {
       const b = await openOne(provider);
       const toB = a.peer(b.contact);
-      const received = range(8).map(() => b.recv(70_000));
-      const sent = range(8).map((number) => a.send(toB, numbered(number, 60_000)));
-      for (const [number, one] of received.entries()) expect(numberOf(await one)).toBe(number);
+      const received = range(8).map(() => b.recv(length));
+      const sent = range(8).map((number) => a.send(toB, numbered(number, length)));
+      const got = (await Promise.all(received)).map(numberOf);
+      expect(provider.isBare ? got.sort() : got).toEqual(range(8));
       await b.close();
       for (const one of sent) await one;
       toB.close();
@@ -23,7 +25,8 @@ describeOnProviders('an endpoint that closes before its neighbour', {}, (provide
     }
   });
 
-  test('does no harm to one that has not read its messages yet', async () => {
+  test('does no harm to one that has not read its messages yet', async (context) => {
+    if (provider.isBare) context.skip('nothing takes a message that comes before a receive is posted');
     const { a, b, toB } = await openPair(provider);
     const third = await openOne(provider);
     const toThird = a.peer(third.contact);
@@ -40,6 +43,7 @@ describeOnProviders('an endpoint that closes before its neighbour', {}, (provide
 
   test('sends to it end by their deadline', async () => {
     const { a, b, toB } = await openPair(provider);
+    const length = Math.min(50_000, a.limits.maxMessageSize);
     const received = b.recv(100);
     await a.send(toB, numbered(1, 100));
     await received;
@@ -47,7 +51,7 @@ describeOnProviders('an endpoint that closes before its neighbour', {}, (provide
     // A message that was accepted for the connection that breaks off is reported.
     a.removeAllListeners('error').on('error', () => undefined);
     const outcomes = await Promise.allSettled(
-      range(50).map((number) => a.send(toB, numbered(number, 50_000), { timeoutMs: 200 })),
+      range(50).map((number) => a.send(toB, numbered(number, length), { timeoutMs: 200 })),
     );
     expect(outcomes.length).toBe(50);
     toB.close();

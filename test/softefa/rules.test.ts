@@ -182,6 +182,18 @@ describe('what is asked of fi_getinfo for efa', () => {
     },
   );
 
+  test('registered memory is asked for, so that the provider keeps no cache of its own', () => {
+    expect(hintsFor(efa, {}).memoryMode).toContain('FI_MR_LOCAL');
+  });
+
+  test('no sizes and no progress are asked for, which would leave devices out', () => {
+    for (const options of [{}, { ordered: false }, { features: ['tagged', 'rma', 'atomic'] as const }]) {
+      const { transmit, receive, ...rest } = hintsFor(efa, options);
+      expect(Object.keys({ ...transmit, ...receive })).toEqual(['messageOrder']);
+      for (const name of Object.keys(rest)) expect(name).not.toMatch(/size|count|limit|progress/i);
+    }
+  });
+
   test('the fabric is chosen by name, and shm inside EFA is not asked for', () => {
     const { fabricName, providerName, caps } = hintsFor(efa, {});
     expect({ fabricName, providerName }).toEqual({ fabricName: 'efa', providerName: 'efa' });
