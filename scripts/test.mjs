@@ -205,7 +205,7 @@ const rdmaSuites = ['endpoint/atomic', 'endpoint/rma', 'fi/rma', 'fi/rma-vector'
 
 /** Those that hold on efa-direct, which has no order, no tags, no software that makes several packets one message. */
 const directSuites = [
-  ...['close', 'close-bound', 'dead-peers', 'input', 'many-peers', 'neighbours', 'open'].map(
+  ...['away', 'close', 'close-bound', 'dead-peers', 'input', 'many-peers', 'neighbours', 'open'].map(
     (name) => `endpoint/${name}`,
   ),
   ...['address-vector', 'batch', 'enable', 'message', 'message-vector', 'wait'].map((name) => `fi/${name}`),
