@@ -249,8 +249,10 @@ describe('a process with an Engine', () => {
     let ticks = 0;
   `;
   // While the engine keeps the process alive the loop turns, so that these unreferenced timers come; a process that
-  // nothing keeps alive ends before them.
-  const ticking = `setInterval(() => { ticks++; if (ticks === 20) STOP }, 5).unref();`;
+  // nothing keeps alive ends before them. The last one ends them: a late loop may have another before its end.
+  const ticking = `const timer = setInterval(() => {
+    if (++ticks === 20) { clearInterval(timer); STOP }
+  }, 5).unref();`;
 
   it.each(['auto', 'inline', 'thread'])(
     'in the mode %s ends by itself: an engine is not referenced at first',
