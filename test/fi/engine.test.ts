@@ -254,14 +254,16 @@ describe('a process with an Engine', () => {
     if (++ticks === 20) { clearInterval(timer); STOP }
   }, 5).unref();`;
 
+  async function ticksOf(text: string): Promise<number> {
+    return ((await resultOf(text)) as { ticks: number }).ticks;
+  }
+
   it.each(['auto', 'inline', 'thread'])(
     'in the mode %s ends by itself: an engine is not referenced at first',
     async (mode) => {
-      expect(
-        await resultOf(`${opened} start('${mode}'); ${ticking.replace('STOP', 'process.exit(3);')}`),
-      ).toEqual({
-        ticks: 0,
-      });
+      const text = `${opened} start('${mode}'); ${ticking.replace('STOP', 'process.exit(3);')}`;
+      // A busy machine may have let one come; what keeps a process alive lets all of them.
+      expect(await ticksOf(text)).toBeLessThan(20);
     },
   );
 
@@ -269,20 +271,19 @@ describe('a process with an Engine', () => {
     'in the mode %s stays alive after ref(), until unref()',
     async (mode) => {
       const text = `${opened} const engine = start('${mode}').ref().ref(); ${ticking.replace('STOP', 'engine.unref();')}`;
-      expect(await resultOf(text)).toEqual({ ticks: 20 });
+      expect(await ticksOf(text)).toBeGreaterThanOrEqual(20);
     },
   );
 
   it('stays alive after ref(), until stop()', async () => {
     const text = `${opened} const engine = start('auto').ref(); ${ticking.replace('STOP', 'engine.stop();')}`;
-    expect(await resultOf(text)).toEqual({ ticks: 20 });
+    expect(await ticksOf(text)).toBeGreaterThanOrEqual(20);
   });
 
   it('stays alive after ref(), until its queue has closed', async () => {
     const text = `${opened} const engine = start('auto').ref();
       ${ticking.replace('STOP', 'queue.close();')}`;
-    const { ticks } = (await resultOf(text)) as { ticks: number };
-    expect(ticks).toBeGreaterThanOrEqual(20);
+    expect(await ticksOf(text)).toBeGreaterThanOrEqual(20);
   });
 
   it.each(['auto', 'inline', 'thread'])('in the mode %s ends at once by process.exit()', async (mode) => {
