@@ -10,9 +10,9 @@ namespace ofi {
 
 namespace {
 
-// A wait in the provider cannot be ended from outside: it is made in pieces, so that a close need not wait long.
 // How long to wait for those who read just now.
 constexpr uint64_t kHoldMs = 1'000;
+// A wait in the provider cannot be ended from outside: it is made in pieces, so that a close need not wait long.
 constexpr uint64_t kSliceMs = 20;
 constexpr uint32_t kShortestPauseUs = 10;
 constexpr uint32_t kLongestPauseUs = 1'000;
