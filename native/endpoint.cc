@@ -60,6 +60,8 @@ Napi::Value open_endpoint(const Napi::CallbackInfo& info) {
   const char* name = chosen->fabric_attr->prov_name;
   const std::string provider = name == nullptr ? "" : name;
   object->has_late_options = provider == "shm";
+  const bool listens = chosen->ep_attr->type == FI_EP_RDM && (provider == "net" || provider == "tcp");
+  object->is_read_before_close = object->is_raw_efa || listens;
   object->transmits_outlive = object->needs_transmit_context && provider == "sockets";
   object->leaves_messages = object->needs_receive_context && provider == "sockets";
   return environment.open_object(object, {domain}, [object, chosen] {
@@ -78,7 +80,7 @@ int bind_queue(EndpointObject& endpoint, CompletionQueueObject* queue, uint64_t 
     return status;
   }
   if (holds) endpoint.held_queues.push_back(queue);
-  if (is_new) queue->add_endpoint(endpoint.is_raw_efa);
+  if (is_new) queue->add_endpoint(endpoint.is_read_before_close);
   const bool selects = (flags & FI_SELECTIVE_COMPLETION) != 0;
   if ((flags & FI_TRANSMIT) != 0) {
     endpoint.transmit_queue = queue;
@@ -401,7 +403,7 @@ int EndpointObject::close_blocking() {
   // Whoever reads just now comes to an end; nobody begins.
   lock_progress();
   bind_stand_in();
-  if (is_raw_efa)
+  if (is_read_before_close)
     for (CompletionQueueObject* queue : bound) queue->read_all();
   const int status = is_needed() ? -FI_EBUSY : FidObject::close_blocking();
   if (status == 0) close_stand_ins();
@@ -419,7 +421,7 @@ void EndpointObject::after_close() {
   if (role == Role::Alias) return;
   if (scalable != nullptr) scalable->lost_context = true;
   for (CompletionQueueObject* queue : queues())
-    for (uint32_t context : queue->drop_all_of(this, !is_raw_efa)) dropped->push_back(context);
+    for (uint32_t context : queue->drop_all_of(this, !is_read_before_close)) dropped->push_back(context);
   if (leaves_messages && receive_context != nullptr && was_enabled) note_lost_messages();
 }
 

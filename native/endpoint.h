@@ -69,6 +69,9 @@ struct DataTraits {
   // efa-direct and EFA's datagrams: a completion that is read after its endpoint's close, and memory that is not
   // registered, crash libfabric 2.1.
   bool is_raw_efa = false;
+  // Its queue is read before its close and, where it was the last, not after: that crashes the endpoints above; and net and tcp
+  // hear then from those who were just connecting to it, and tell a listener of it that was freed.
+  bool is_read_before_close = false;
   // efa, shm and tcp;ofi_rxm of libfabric 1.17 crash where a queue or a counter is read whose endpoint is not enabled yet.
   bool is_read_enabled = false;
   CompletionQueueObject* transmit_queue = nullptr;
