@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
 import { ErrorReporter } from './test/setup/error-reporter.js';
+import { SilenceReporter } from './test/setup/silence-reporter.js';
 import { SkipReporter } from './test/setup/skip-reporter.js';
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
@@ -59,6 +60,7 @@ export default defineConfig({
     reporters: [
       'default',
       new SkipReporter(),
+      new SilenceReporter(),
       ...(report === undefined ? [] : ['json']),
       ...(errors === undefined ? [] : [new ErrorReporter(errors)]),
     ],

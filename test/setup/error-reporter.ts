@@ -33,7 +33,8 @@ export class ErrorReporter implements Reporter {
       `outside of every test: ${message}`,
       ...(where === '' ? [] : [`while this ran: ${where}`]),
       ...(cause === undefined ? [] : [`its cause: ${cut(cause)}`]),
-      cut(stack ?? ''),
+      // Without the message, which it begins with.
+      cut((stack?.match(/^ +at .*/gm) ?? []).join('\n')),
     ].join('\n    ');
   }
 }
