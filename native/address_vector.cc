@@ -2,11 +2,13 @@
 
 #include <atomic>
 #include <climits>
+#include <cstring>
 #include <mutex>
 #include <shared_mutex>
 
 #include "av_set.h"
 #include "handle.h"
+#include "shm_files.h"
 
 namespace ofi {
 
@@ -79,6 +81,14 @@ int32_t number_of(AddressVectorObject& av, const Inserted& one) {
   return one.status < 0 ? one.status : av.take(one.address);
 }
 
+// Of addresses that lie `stride` bytes apart, in the order of the results.
+void note_names(AddressVectorObject& av, const std::vector<Inserted>& results,
+                const std::vector<uint8_t>& bytes, size_t stride) {
+  for (size_t i = 0; i < results.size(); ++i)
+    if (results[i].status == 0 && results[i].address < static_cast<fi_addr_t>(AddressVectorObject::kWide))
+      av.note_name(static_cast<int32_t>(results[i].address), bytes.data() + i * stride, stride);
+}
+
 Napi::Value numbers_of(Napi::Env env, AddressVectorObject& av, const std::vector<Inserted>& results) {
   auto list = Napi::Array::New(env, results.size());
   for (uint32_t i = 0; i < results.size(); ++i)
@@ -115,11 +125,13 @@ Napi::Value insert_addresses(const Napi::CallbackInfo& info) {
         }
         return 0;
       },
-      [av, results, deferred](Environment& owner, int status) {
-        if (status < 0)
+      [av, copy, stride, results, deferred](Environment& owner, int status) {
+        if (status < 0) {
           deferred->Resolve(Napi::Number::New(owner.env(), status));
-        else
-          deferred->Resolve(numbers_of(owner.env(), *av, *results));
+          return;
+        }
+        note_names(*av, *results, *copy, stride);
+        deferred->Resolve(numbers_of(owner.env(), *av, *results));
       });
   return deferred->Promise();
 }
@@ -132,7 +144,9 @@ Napi::Value insert_address(const Napi::CallbackInfo& info) {
   std::vector<uint8_t> copy = padded(bytes.Data(), bytes.ByteLength());
   fi_addr_t address = FI_ADDR_NOTAVAIL;
   const int count = fi_av_insert(av->fid, copy.data(), 1, &address, 0, nullptr);
-  return Napi::Number::New(info.Env(), number_of(*av, inserted_one(count, address)));
+  const int32_t number = number_of(*av, inserted_one(count, address));
+  av->note_name(number, bytes.Data(), bytes.ByteLength());
+  return Napi::Number::New(info.Env(), number);
 }
 
 // insertService(av, node, service): fi_av_insertsvc(3), which may ask a name server. Resolves with an address, or a
@@ -357,8 +371,25 @@ int32_t AddressVectorObject::take_context(int32_t base, uint32_t index) {
   return address == address_of(base) ? base : take_wide(address, base);
 }
 
+void AddressVectorObject::note_name(int32_t address, const uint8_t* bytes, size_t length) {
+  if (address < 0 || address >= kWide) return;
+  const std::string name(reinterpret_cast<const char*>(bytes),
+                         strnlen(reinterpret_cast<const char*>(bytes), length));
+  if (!ShmLock::is_name(name)) return;
+  const auto place = static_cast<size_t>(address);
+  if (place >= shm_peers_.size()) shm_peers_.resize(place + 1);
+  shm_peers_[place] = {name, ShmLock::of(kShmDirectory, name)};
+}
+
+// It may be told of before its file is there.
+bool AddressVectorObject::is_free(ShmPeer& peer) {
+  if (peer.lock == nullptr && !peer.name.empty()) peer.lock = ShmLock::of(kShmDirectory, peer.name);
+  return peer.lock == nullptr || peer.lock->becomes_free();
+}
+
 void AddressVectorObject::remove(int32_t address) {
   if (address < kWide) live[static_cast<size_t>(address)] = 0;
+  if (static_cast<size_t>(address) < shm_peers_.size()) shm_peers_[static_cast<size_t>(address)] = {};
   for (WideAddress& other : wide) {
     if (other.base != address) continue;
     other.live = false;

@@ -5,6 +5,7 @@
 
 #include "domain.h"
 #include "environment.h"
+#include "shm_lock.h"
 #include "wide_addresses.h"
 
 namespace ofi {
@@ -47,6 +48,13 @@ class AddressVectorObject : public FidObject<fid_av> {
   int32_t take_context(int32_t base, uint32_t index);
   // No longer live, nor its receive contexts.
   void remove(int32_t address);
+  // What was inserted, which may be an endpoint's of shm.
+  void note_name(int32_t address, const uint8_t* bytes, size_t length);
+  // Whether shm would not wait for whoever keeps the lock of a live one.
+  bool may_be_entered(int32_t address) {
+    return static_cast<size_t>(address) >= shm_peers_.size() ||
+           is_free(shm_peers_[static_cast<size_t>(address)]);
+  }
 
   fid_domain* domain = nullptr;
   // Of an address, those that name a receive context; 0: none.
@@ -60,6 +68,13 @@ class AddressVectorObject : public FidObject<fid_av> {
   int32_t range_limit = -1;
 
  private:
+  // By the number of the address; without a name where it is none of shm's.
+  struct ShmPeer {
+    std::string name;
+    std::shared_ptr<const ShmLock> lock;
+  };
+  static bool is_free(ShmPeer& peer);
+  std::vector<ShmPeer> shm_peers_;
   bool is_live_wide(int32_t address) const {
     const auto place = static_cast<size_t>(address - kWide);
     return place < wide.size() && wide[place].live;

@@ -5,6 +5,8 @@
 #include <climits>
 #include <cstdlib>
 
+#include "sleeper.h"
+
 namespace ofi {
 
 namespace {
@@ -13,6 +15,12 @@ namespace {
 constexpr uint32_t kReadsPerEventQueueRead = 1024;
 constexpr size_t kTextsKept = 256;
 constexpr size_t kTextLength = 512;
+// Longer than a living process takes to copy anything.
+constexpr uint64_t kObstructionNs = 1'000'000'000;
+constexpr const char* kObstruction =
+    "a process that sent to this endpoint was killed or stopped before it let go of the endpoint's lock in "
+    "/dev/shm: nothing "
+    "arrives until it goes on; if it is dead, open another endpoint";
 
 uint64_t tag_of(const fi_cq_tagged_entry& entry) { return entry.tag; }
 uint64_t tag_of(const fi_cq_data_entry&) { return 0; }
@@ -69,8 +77,29 @@ uint32_t CompletionReader::read_batch(uint32_t max) {
   return written;
 }
 
+// A process that stays away with the lock is told of, once each time: nothing arrives until it goes on.
+bool CompletionReader::is_obstructed(uint32_t* written) {
+  if (locks.become_free()) {
+    obstructed_since_ns_ = 0;
+    return false;
+  }
+  const uint64_t now = monotonic_ns();
+  if (obstructed_since_ns_ == 0) {
+    obstructed_since_ns_ = now;
+    told_of_obstruction_ = false;
+  }
+  if (!told_of_obstruction_ && now - obstructed_since_ns_ >= kObstructionNs) {
+    told_of_obstruction_ = true;
+    record_failure(FI_EBUSY, 0, kObstruction);
+    *written = 1;
+  }
+  return true;
+}
+
 uint32_t CompletionReader::read(uint32_t max) {
   if (!reads_allowed()) return 0;
+  uint32_t written = 0;
+  if (is_obstructed(&written)) return written;
   if (++reads_ % kReadsPerEventQueueRead == 0) read_event_errors();
   return format_ == FI_CQ_FORMAT_TAGGED ? read_batch<fi_cq_tagged_entry>(max)
                                         : read_batch<fi_cq_data_entry>(max);

@@ -13,6 +13,7 @@
 #include "completion_ring.h"
 #include "fabric_abi.h"
 #include "operation.h"
+#include "shm_lock.h"
 #include "wide_addresses.h"
 
 namespace ofi {
@@ -56,10 +57,14 @@ class CompletionReader {
 
   CompletionRing& ring() { return ring_; }
 
+  // Of shm's endpoints: the provider would wait for these without end. Changed under the lock, or while reads are not allowed.
+  ShmLocks locks;
+
   // The provider's text for a record's `text` number; empty where it was already taken or never there.
   std::string take_text(int32_t number);
 
  private:
+  bool is_obstructed(uint32_t* written);
   bool read_errors(uint32_t max, uint32_t* written);
   void read_event_errors();
   void record_broken_queue(int error);
@@ -91,6 +96,8 @@ class CompletionReader {
   std::array<fi_addr_t, kBatch> sources_;
   uint32_t reads_ = 0;
   int last_failure_ = 0;
+  uint64_t obstructed_since_ns_ = 0;
+  bool told_of_obstruction_ = false;
   std::atomic<bool> texts_allowed_{true};
   std::atomic<bool> reads_allowed_{true};
   std::mutex texts_mutex_;

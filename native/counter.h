@@ -5,6 +5,7 @@
 
 #include "domain.h"
 #include "environment.h"
+#include "shm_lock.h"
 
 namespace ofi {
 
@@ -33,6 +34,8 @@ class CounterObject : public FidObject<fid_cntr> {
   std::atomic<bool> closing{false};
   // Shared by those who use the counter; held alone by an endpoint's close.
   std::shared_mutex use;
+  // The provider would wait for these without end. Changed while nobody reads.
+  ShmLocks locks;
   // Nobody reads the counter from here on, until it was released as often: its values are those of the last read. False: somebody
   // reads on, all the same.
   bool hold_reads();

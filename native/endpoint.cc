@@ -165,6 +165,7 @@ Napi::Value enable_endpoint(const Napi::CallbackInfo& info) {
                              if (status == 0 && endpoint->phase != Phase::Open) status = kClosed;
                              if (status == 0) status = endpoint->set_late_options();
                              endpoint->enabled = status == 0;
+                             if (status == 0) endpoint->guard_memory();
                              if (status == 0) endpoint->release_reads();
                              deferred->Resolve(Napi::Number::New(owner.env(), status));
                            });
@@ -233,6 +234,16 @@ void EndpointObject::take_info(const fi_info& info, const DomainObject& of) {
   connects = info.ep_attr->type == FI_EP_MSG;
   is_raw_efa = completes_by_device(info);
   is_read_enabled = role == Role::Whole && !connects;
+}
+
+void EndpointObject::guard_memory() {
+  std::array<char, 256> name{};
+  size_t length = name.size() - 1;
+  if (!has_late_options || !is_read_enabled || fi_getname(&fid->fid, name.data(), &length) != 0) return;
+  own_lock = ShmLock::of(kShmDirectory, name.data());
+  if (own_lock == nullptr) return;
+  for (CompletionQueueObject* queue : held_queues) queue->reader->locks.add(own_lock);
+  for (CounterObject* counter : held_counters) counter->locks.add(own_lock);
 }
 
 void EndpointObject::release_reads() {
@@ -408,6 +419,8 @@ int EndpointObject::close_blocking() {
   const int status = is_needed() ? -FI_EBUSY : FidObject::close_blocking();
   if (status == 0) close_stand_ins();
   if (status == 0) release_reads();
+  for (CompletionQueueObject* queue : bound) queue->reader->locks.remove(own_lock);
+  for (CounterObject* counter : counters) counter->locks.remove(own_lock);
   for (CompletionQueueObject* queue : bound) queue->end_closing_endpoint(status == 0);
   unlock_progress();
   if (status == 0) {

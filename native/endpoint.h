@@ -74,6 +74,8 @@ struct DataTraits {
   bool is_read_before_close = false;
   // efa, shm and tcp;ofi_rxm of libfabric 1.17 crash where a queue or a counter is read whose endpoint is not enabled yet.
   bool is_read_enabled = false;
+  // Of shm, where it guards what the provider would wait for without end.
+  std::shared_ptr<const ShmLock> own_lock;
   CompletionQueueObject* transmit_queue = nullptr;
   CompletionQueueObject* receive_queue = nullptr;
   AddressVectorObject* addresses = nullptr;
@@ -140,6 +142,8 @@ class EndpointObject : public FidObject<fid_ep>, public DataTraits {
   std::vector<CompletionQueueObject*> held_queues;
   std::vector<CounterObject*> held_counters;
   void release_reads();
+  // While nobody reads these.
+  void guard_memory();
   void take_info(const fi_info& info, const DomainObject& of);
   // shm crashes where an endpoint is asked for an option before it is enabled, FI_OPT_MIN_MULTI_RECV being its only; and so do
   // those before libfabric 2.0 where it is set then, while later ones want it set then. So it is kept here; 0: not set.

@@ -12,6 +12,16 @@ int32_t check_datagram(const EndpointObject& endpoint, uint64_t length, Directio
   return sends && length - prefix > endpoint.longest_message ? -FI_EMSGSIZE : kOk;
 }
 
+namespace {
+
+// shm waits for the lock of whom it sends to, and for an endpoint's own where the message of a receive is there already.
+bool may_enter(EndpointObject& endpoint, int32_t peer, Direction direction) {
+  return direction == Direction::Receive ? endpoint.own_lock->becomes_free()
+                                         : endpoint.addresses->may_be_entered(peer);
+}
+
+}  // namespace
+
 Post prepare_peer(Environment& environment, uint32_t handle, int32_t peer, Direction direction) {
   Post post;
   EndpointObject* endpoint = environment.open<EndpointObject>(handle);
@@ -35,6 +45,7 @@ Post prepare_peer(Environment& environment, uint32_t handle, int32_t peer, Direc
     }
     post.address = endpoint->addresses->address_of(peer);
   }
+  if (endpoint->own_lock != nullptr && !may_enter(*endpoint, peer, direction)) post.status = -FI_EAGAIN;
   return post;
 }
 

@@ -5,6 +5,7 @@ import { Endpoint as FiEndpoint } from '../fi/index.js';
 import { ArrivalOrder } from './arrival-order.js';
 import type { Core } from './core.js';
 import type { ArrivedMessage, Held } from './held.js';
+import { Later } from './later.js';
 import { Kind, type Operation } from './operation.js';
 import type { Peer } from './peer.js';
 import { type Chunk, copyInto, isLarge } from './slab.js';
@@ -41,6 +42,9 @@ export class Inbox {
   #wanted = 0;
   #ended = false;
   #tellingIdle = false;
+  readonly #later = new Later(() => {
+    this.refill();
+  });
 
   constructor(core: Core, pool: PoolOptions, onIdle: () => void) {
     this.#core = core;
@@ -111,6 +115,8 @@ export class Inbox {
       if (operation.chunk !== undefined) this.#free.push(operation.chunk);
       this.#core.operations.release(operation);
     }
+    // Else what arrives in those that are posted brings the next try.
+    if (this.#posted === 0) this.#later.ask();
   }
 
   /** Writes up to `count` receives into the batch. */

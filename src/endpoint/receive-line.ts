@@ -5,6 +5,7 @@ import type { Core } from './core.js';
 import { hasDeadline, watchDeadline, withReleased } from './deadline.js';
 import type { Held } from './held.js';
 import type { Inbox } from './inbox.js';
+import { Later } from './later.js';
 import { Kind, type Operation, type Waiter, kindName, settling } from './operation.js';
 import type { Peer } from './peer.js';
 import type { Lease } from './slab.js';
@@ -36,6 +37,9 @@ export class ReceiveLine {
   abort: (operation: Operation, reason: unknown) => void = () => undefined;
   readonly #untagged: Entry[] = [];
   readonly #tagged: Entry[] = [];
+  readonly #later = new Later(() => {
+    this.serve();
+  });
 
   constructor(core: Core, inbox: Inbox, post: (wanted: WantedReceive) => Operation | undefined) {
     this.#core = core;
@@ -144,6 +148,8 @@ export class ReceiveLine {
       }
       if (operation === undefined) {
         entry.lease?.beginReceive();
+        // Completions serve the line too, where there are any to come.
+        this.#later.ask();
         return;
       }
       line.shift();

@@ -1,0 +1,60 @@
+// The spin lock in the file of an shm endpoint. Whoever sends to the endpoint holds it, and so does the endpoint while it
+// takes in what came: in libfabric 1.17 for as long as that is copied. A process that is killed or stopped meanwhile never
+// lets go of it, and the provider would wait for it on whatever thread called, for ever. So nobody calls the provider while
+// the lock stays taken. What is left is a process that takes it, and dies with it, between our look and the provider's.
+// Napi-free.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace ofi {
+
+class ShmLock {
+ public:
+  // Of the endpoint with an address `fi_shm://NAME`; null where it is no such address, or the file is not there (yet).
+  // Where the file is not laid out as in libfabric 1.17 to 1.19 the lock counts as free: later versions hold theirs for a few
+  // instructions, or have none.
+  static std::shared_ptr<const ShmLock> of(const std::string& directory, const std::string& address);
+  explicit ShmLock(void* page);
+  static bool is_name(const std::string& address);
+  ShmLock(const ShmLock&) = delete;
+  ShmLock& operator=(const ShmLock&) = delete;
+  ~ShmLock();
+
+  // False where it is taken, and was for a while. From any thread.
+  bool becomes_free() const {
+    if (!is_free()) return wait();
+    if (was_kept_.load(std::memory_order_relaxed)) was_kept_.store(false, std::memory_order_relaxed);
+    return true;
+  }
+
+ private:
+  bool is_free() const { return __atomic_load_n(word_, __ATOMIC_RELAXED) == free_value_; }
+  bool wait() const;
+
+  void* page_;
+  const int* word_;
+  int free_value_;
+  // At the last look it had been taken for too long already: it is not waited for again.
+  mutable std::atomic<bool> was_kept_{false};
+};
+
+// Those of the endpoints whose queue or counter somebody reads. Changed while nobody does.
+class ShmLocks {
+ public:
+  void add(std::shared_ptr<const ShmLock> lock) { all_.push_back(std::move(lock)); }
+  void remove(const std::shared_ptr<const ShmLock>& lock);
+  bool become_free() const {
+    for (const auto& lock : all_)
+      if (!lock->becomes_free()) return false;
+    return true;
+  }
+
+ private:
+  std::vector<std::shared_ptr<const ShmLock>> all_;
+};
+
+}  // namespace ofi
