@@ -384,7 +384,9 @@ void AddressVectorObject::note_name(int32_t address, const uint8_t* bytes, size_
 // It may be told of before its file is there.
 bool AddressVectorObject::is_free(ShmPeer& peer) {
   if (peer.lock == nullptr && !peer.name.empty()) peer.lock = ShmLock::of(kShmDirectory, peer.name);
-  return peer.lock == nullptr || peer.lock->becomes_free();
+  if (peer.lock == nullptr) return true;
+  peer.lock->prefetch();
+  return peer.lock->becomes_free();
 }
 
 void AddressVectorObject::remove(int32_t address) {

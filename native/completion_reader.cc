@@ -79,7 +79,7 @@ uint32_t CompletionReader::read_batch(uint32_t max) {
 
 // A process that stays away with the lock is told of, once each time: nothing arrives until it goes on.
 bool CompletionReader::is_obstructed(uint32_t* written) {
-  if (locks.become_free()) {
+  if (locks.are_free()) {
     obstructed_since_ns_ = 0;
     return false;
   }

@@ -95,7 +95,7 @@ bool CounterObject::hold_reads() {
 
 void CounterObject::read(uint64_t* value, uint64_t* errors) {
   const std::shared_lock<std::shared_mutex> held(use, std::try_to_lock);
-  if (held.owns_lock() && holds_.load() == 0 && locks.become_free()) {
+  if (held.owns_lock() && holds_.load() == 0 && locks.are_free()) {
     last_value_.store(fi_cntr_read(fid));
     last_errors_.store(fi_cntr_readerr(fid));
   }
@@ -118,7 +118,7 @@ bool CounterObject::has_reached(uint64_t threshold) {
 int CounterObject::look(uint64_t threshold, uint64_t errors_before, uint64_t left_ms) {
   const std::shared_lock<std::shared_mutex> held(use);
   if (closing.load()) return kClosed;
-  if (holds_.load() != 0 || !locks.become_free()) return -FI_EAGAIN;
+  if (holds_.load() != 0 || !locks.are_free()) return -FI_EAGAIN;
   if (fi_cntr_readerr(fid) != errors_before) return -FI_EAVAIL;
   if (fi_cntr_read(fid) >= threshold) return 0;
   if (!waits) return -FI_EAGAIN;

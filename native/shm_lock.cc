@@ -38,12 +38,12 @@ std::shared_ptr<const ShmLock> ShmLock::of(const std::string& directory, const s
   const std::string name = address.substr(std::string(kScheme).size());
   if (name.find('/') != std::string::npos) return nullptr;
   const std::string path = directory + "/" + name;
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0) return nullptr;
   struct stat info{};
   // A shorter one has just been created.
   const bool is_whole = fstat(fd, &info) == 0 && info.st_size >= static_cast<off_t>(kPage);
-  void* page = is_whole ? mmap(nullptr, kPage, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
+  void* page = is_whole ? mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
   close(fd);
   if (page == MAP_FAILED) return nullptr;
   auto lock = std::make_shared<const ShmLock>(page);

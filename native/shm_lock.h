@@ -24,6 +24,13 @@ class ShmLock {
   ShmLock& operator=(const ShmLock&) = delete;
   ~ShmLock();
 
+  bool is_free() const { return __atomic_load_n(word_, __ATOMIC_RELAXED) == free_value_; }
+  // Who is about to take it has its cache line come once, to be written, and not to be read first.
+  void prefetch() const {
+#if defined(__x86_64__)
+    __asm__ volatile("prefetchw %0" : : "m"(*word_));
+#endif
+  }
   // False where it is taken, and was for a while. From any thread.
   bool becomes_free() const {
     if (!is_free()) return wait();
@@ -32,7 +39,6 @@ class ShmLock {
   }
 
  private:
-  bool is_free() const { return __atomic_load_n(word_, __ATOMIC_RELAXED) == free_value_; }
   bool wait() const;
 
   void* page_;
@@ -47,9 +53,10 @@ class ShmLocks {
  public:
   void add(std::shared_ptr<const ShmLock> lock) { all_.push_back(std::move(lock)); }
   void remove(const std::shared_ptr<const ShmLock>& lock);
-  bool become_free() const {
+  // Now: whoever reads will look again.
+  bool are_free() const {
     for (const auto& lock : all_)
-      if (!lock->becomes_free()) return false;
+      if (!lock->is_free()) return false;
     return true;
   }
 

@@ -135,11 +135,11 @@ bool MemberLocks::lock(Object* member) {
       auto* queue = static_cast<CompletionQueueObject*>(member);
       if (!queue->may_be_read() || !queue->reader->try_lock()) return false;
       readers_.push_back(queue);
-      return queue->reader->locks.become_free();
+      return queue->reader->locks.are_free();
     }
     case Kind::Counter:
       shared_.emplace_back(static_cast<CounterObject*>(member)->use, std::try_to_lock);
-      return shared_.back().owns_lock() && static_cast<CounterObject*>(member)->locks.become_free();
+      return shared_.back().owns_lock() && static_cast<CounterObject*>(member)->locks.are_free();
     case Kind::EventQueue:
       shared_.emplace_back(static_cast<EventQueueObject*>(member)->use, std::try_to_lock);
       return shared_.back().owns_lock();

@@ -99,14 +99,14 @@ TEST(of_several_all_must_be_free) {
   const Region one(4);
   const Region two(4);
   ShmLocks locks;
-  CHECK(locks.become_free());
+  CHECK(locks.are_free());
   const auto first = ShmLock::of(one.directory(), "fi_shm://one");
   const auto second = ShmLock::of(two.directory(), "fi_shm://one");
   locks.add(first);
   locks.add(second);
-  CHECK(locks.become_free());
+  CHECK(locks.are_free());
   pthread_spin_lock(two.lock());
-  CHECK(!locks.become_free());
+  CHECK(!locks.are_free());
   locks.remove(second);
-  CHECK(locks.become_free());
+  CHECK(locks.are_free());
 }
