@@ -102,6 +102,12 @@ export interface Cell {
 }
 
 const WINDOW_BYTES = 64 * MIB;
+/** Until V8 has compiled what is measured, which takes some thousand messages of whatever size. */
+const WARM_MESSAGES = 5000;
+const WARM_BYTES = 512 * MIB;
+
+const warmUpOf = (size: number, share: number): number =>
+  Math.ceil(Math.min(WARM_MESSAGES, WARM_BYTES / size) * share);
 // Of what a whole run does.
 const QUICK = 1 / 20;
 
@@ -118,7 +124,7 @@ export function makeCell(
   const iterations = Math.max(workload.least, Math.ceil(most));
   return {
     ...{ asked: name, provider: chosen, wait, workload, size, iterations },
-    warmUp: Math.max(workload.least, Math.ceil(iterations / 4)),
+    warmUp: Math.max(workload.least, Math.ceil(iterations / 4), quick ? 0 : warmUpOf(size, share)),
     window: Math.max(1, Math.min(workload.window, Math.floor(WINDOW_BYTES / size))),
   };
 }
