@@ -67,7 +67,7 @@ export function formatMarkdown({ machine, runs, quick, cells, skipped, costs: al
   const left = skipped.map(({ provider, reason }) => `- ${provider}: ${reason}`);
   return `${[
     '# Benchmarks',
-    '<!-- Made by: npm run bench -- --matrix --costs --markdown docs/benchmarks.md -->',
+    `<!-- Made by: npm run bench -- ${process.argv.slice(2).join(' ')} -->`,
     'One run on one machine. [performance.md](performance.md) says what is measured and how to measure yours. Figures are medians over the\nruns, with the least and the greatest, and the ratio to the C loop of the same cell.',
     table([['', 'measured on'], ...facts]),
     ...parts,
