@@ -419,8 +419,10 @@ int EndpointObject::close_blocking() {
   const int status = is_needed() ? -FI_EBUSY : FidObject::close_blocking();
   if (status == 0) close_stand_ins();
   if (status == 0) release_reads();
-  for (CompletionQueueObject* queue : bound) queue->reader->locks.remove(own_lock);
-  for (CounterObject* counter : counters) counter->locks.remove(own_lock);
+  if (status == 0) {
+    for (CompletionQueueObject* queue : bound) queue->reader->locks.remove(own_lock);
+    for (CounterObject* counter : counters) counter->locks.remove(own_lock);
+  }
   for (CompletionQueueObject* queue : bound) queue->end_closing_endpoint(status == 0);
   unlock_progress();
   if (status == 0) {
