@@ -7,16 +7,17 @@ import type { LockedResult } from './programs/locked.js';
 describeOnProviders(
   'shared memory whose lock is kept',
   { providers: ['shm'], timeoutMs: CHILD_TEST_MS },
-  () => {
+  (provider) => {
     test('has no room until it is given back, and tells its owner', async (context) => {
       const child = await runChild('locked', {});
       const result = resultOf(child) as LockedResult;
       const { layout } = result;
-      if (layout !== 4 && layout !== 5)
+      // The version decides, so that a file in which the lock is not found fails.
+      if (provider.libraryVersion >= 0x10014)
         context.skip(`shm's files of layout ${layout} are locked for moments only`);
       const late = 'TimeoutError';
       expect(result).toEqual({
-        layout,
+        layout: expect.toBeOneOf([4, 5]) as number,
         kept: {
           send: late,
           'large send': late,
@@ -30,6 +31,7 @@ describeOnProviders(
         told: [expect.stringContaining('nothing arrives until it goes on') as string],
         arrived: [300, 400_000, 500],
         written: 7,
+        posted: 0,
       });
       expect(child.stderr).toBe('');
     });

@@ -43,7 +43,8 @@ function stacks(pid: number): string {
 
 /**
  * Ends what no test's time limit ends: a worker whose JavaScript thread is blocked. It says which test was running and
- * where each thread is, as gdb has it, and kills the worker, whose file vitest counts as failed; without it the run would last for ever.
+ * where each thread is, as gdb has it, and kills the worker, whose file vitest counts as failed; without it the run would
+ * last for ever.
  */
 export class SilenceReporter implements Reporter {
   readonly #running = new Map<string, string>();

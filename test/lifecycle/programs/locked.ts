@@ -12,6 +12,8 @@ export interface LockedResult {
   /** Lengths of messages that arrived after the lock was given back, and what was written. */
   arrived: number[];
   written: number;
+  /** How many buffers messages() could post while the lock was kept. */
+  posted: number;
 }
 
 const LOCK_OFFSET = 24;
@@ -37,7 +39,7 @@ const setLock = (value: number): void => {
   writeSync(file, head, LOCK_OFFSET, 4, LOCK_OFFSET);
 };
 const layout = head[0];
-const result: LockedResult = { layout, kept: {}, told, arrived: [], written: 0 };
+const result: LockedResult = { layout, kept: {}, told, arrived: [], written: 0, posted: -1 };
 
 if (layout === 4 || layout === 5) {
   // pthread_spin_lock(3): 0 is taken on x86, 1 elsewhere.
@@ -71,8 +73,8 @@ if (layout === 4 || layout === 5) {
   // The pool of messages() finds nothing of it posted, and nothing under way that would bring another try.
   setLock(free === 0 ? 1 : 0);
   const next = b.messages().next();
+  result.posted = b.stats().receivesPosted;
   const late = a.send(toB, new Uint8Array(500));
-  await new Promise((resolve) => setTimeout(resolve, BOUND_MS));
   setLock(free);
   await late;
   result.arrived.push((await next).value?.length ?? 0);
