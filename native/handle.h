@@ -21,9 +21,9 @@ inline void define(Napi::Object exports, const char* name, ControlFunction funct
 // A whole number up to 2^53, as lengths and offsets are; anything else, such as a fraction or NaN, becomes one that no check
 // lets pass.
 inline uint64_t whole(double value) {
-  const uint64_t number =
-      value >= 0 && value <= 9007199254740991.0 ? static_cast<uint64_t>(value) : UINT64_MAX;
-  return static_cast<double>(number) == value ? number : UINT64_MAX;
+  // Through a signed integer: one instruction each way.
+  const int64_t number = value >= 0 && value <= 9007199254740991.0 ? static_cast<int64_t>(value) : -1;
+  return static_cast<double>(number) == value ? static_cast<uint64_t>(number) : UINT64_MAX;
 }
 
 // The same below 2^32, as handles are.
