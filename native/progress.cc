@@ -170,8 +170,15 @@ uint32_t Engine::poll(uint32_t spin_ns, TurnBudget* budget, Until until) {
   if (!has(until) && spin_ns != 0 && budget != nullptr && budget->spin_ns_left != 0) {
     if (!spins_now()) return ring.available();
     uint64_t spent = 0;
-    misses_ = spin(std::min<uint64_t>(spin_ns, budget->spin_ns_left), &spent, until) ? 0 : misses_ + 1;
-    if (misses_ != 0) ++spins_missed_;
+    const uint64_t most = std::min<uint64_t>(spin_ns, budget->spin_ns_left);
+    // One that the turn's end cut short says nothing of what comes.
+    const bool whole = most == std::min<uint64_t>(spin_ns, TurnBudget::kSpinNs);
+    if (spin(most, &spent, until)) {
+      misses_ = 0;
+    } else if (whole) {
+      ++misses_;
+      ++spins_missed_;
+    }
     budget->spin_ns_left -= std::min(spent, budget->spin_ns_left);
   }
   const uint32_t available = ring.available();

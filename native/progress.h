@@ -35,10 +35,11 @@ struct EngineOptions {
 
 // What the loop may spend on reading before it must turn, over all engines of an environment.
 struct TurnBudget {
+  static constexpr uint64_t kSpinNs = 500'000;
   uint64_t spin_ns_left = 0;
   uint32_t records_left = 0;
   void refill() {
-    spin_ns_left = 100'000;
+    spin_ns_left = kSpinNs;
     records_left = 1024;
   }
 };

@@ -200,9 +200,24 @@ TEST(spin_reads_until_its_budget_is_spent) {
   CHECK_EQ(reads_of(rig, kSpin, &budget), 1 + 16 + 8);
   CHECK_EQ(budget.spin_ns_left, 0U);
   for (int i = 0; i < 100; ++i) CHECK_EQ(reads_of(rig, kSpin, &budget), 1);
-  CHECK_EQ(rig.engine.loop_spins_missed(), 2U);
+  // The second was cut short by the turn's end, and does not count.
+  CHECK_EQ(rig.engine.loop_spins_missed(), 1U);
   budget.refill();
   CHECK(reads_of(rig, kSpin, &budget) >= 1 + 16 + 8);
+}
+
+TEST(spin_that_the_turn_cuts_short_is_no_miss) {
+  WaitRig rig(waiting_options(EngineMode::Inline, SleepBy::Backoff));
+  for (int i = 0; i < 100; ++i) {
+    TurnBudget budget = full_budget();
+    budget.spin_ns_left = 1;
+    CHECK_EQ(reads_of(rig, kSpin, &budget), 1 + 16 + 8);
+  }
+  CHECK_EQ(rig.engine.loop_spins_missed(), 0U);
+  // One that is longer than a turn may spin is, where it had the whole turn.
+  TurnBudget budget = full_budget();
+  CHECK(reads_of(rig, 1'000'000'000, &budget) > 1 + 16 + 8);
+  CHECK_EQ(rig.engine.loop_spins_missed(), 1U);
 }
 
 TEST(spin_ends_with_the_first_completion) {
