@@ -49,21 +49,30 @@ Post prepare_peer(Environment& environment, uint32_t handle, int32_t peer, Direc
   return post;
 }
 
+namespace {
+
+// The memory of a call whose endpoint was found.
+void locate(Environment& environment, uint32_t handle, uint64_t offset, uint64_t length, Post* post) {
+  auto* memory = environment.open<MemoryObject>(handle);
+  if (memory == nullptr) {
+    post->status = kClosed;
+  } else if (!memory->block.get()->contains(offset, length)) {
+    post->status = kOutOfRange;
+  }
+  if (post->status != kOk) return;
+  MemoryBlock* block = memory->block.get();
+  post->block = block;
+  post->data = block->data() + offset;
+  post->length = length;
+  if (!find_descriptor(*post->endpoint, *block, &post->descriptor)) post->status = kDeviceMemory;
+}
+
+}  // namespace
+
 Post prepare_post(Environment& environment, const PostArguments& arguments, Direction direction) {
   Post post = prepare_peer(environment, arguments.endpoint, arguments.peer, direction);
-  if (post.endpoint == nullptr) return post;
-  auto* memory = environment.open<MemoryObject>(arguments.memory);
-  if (memory == nullptr) {
-    post.status = kClosed;
-  } else if (!memory->block.get()->contains(arguments.offset, arguments.length)) {
-    post.status = kOutOfRange;
-  }
-  if (post.status != kOk) return post;
-  MemoryBlock* block = memory->block.get();
-  post.block = block;
-  post.data = block->data() + arguments.offset;
-  post.length = arguments.length;
-  if (!find_descriptor(*post.endpoint, *block, &post.descriptor)) post.status = kDeviceMemory;
+  if (post.endpoint != nullptr)
+    locate(environment, arguments.memory, arguments.offset, arguments.length, &post);
   return post;
 }
 
@@ -81,16 +90,24 @@ void take_slot(Post* post, uint32_t context, Direction direction, MemoryBlock* c
   if (queue->engine != nullptr) queue->engine->note_activity();
 }
 
+namespace {
+
+// The slot of an operation whose endpoint and memory were found.
+void take_one_slot(Post* post, uint32_t context, Direction direction, uint8_t traits) {
+  // efa-direct looks behind the descriptor whatever the length.
+  if (post->endpoint->is_raw_efa && post->descriptor == nullptr) {
+    post->status = kNotRegistered;
+    return;
+  }
+  take_slot(post, context, direction, &post->block, 1, traits & post->endpoint->default_traits(direction));
+}
+
+}  // namespace
+
 Post prepare_operation(Environment& environment, uint32_t context, const PostArguments& arguments,
                        Direction direction, uint8_t traits) {
   Post post = prepare_post(environment, arguments, direction);
-  if (post.status != kOk) return post;
-  // efa-direct looks behind the descriptor whatever the length.
-  if (post.endpoint->is_raw_efa && post.descriptor == nullptr) {
-    post.status = kNotRegistered;
-    return post;
-  }
-  take_slot(&post, context, direction, &post.block, 1, traits & post.endpoint->default_traits(direction));
+  if (post.status == kOk) take_one_slot(&post, context, direction, traits);
   return post;
 }
 
@@ -136,27 +153,40 @@ napi_value send(napi_env env, napi_callback_info info) {
   return a.answer(finish_post(post, call_send(a.environment(), post, a.u32(6))));
 }
 
-// One call of fi_send(3) or fi_recv(3) for each of registers().batch, until one is not taken. Answers how many were, or
-// the negative status of the first. Arguments: endpoint, count, peer.
-template <Direction direction, typename Call>
-napi_value post_batch(const FastCall& a, Call call) {
+// For each of registers().batch, whose memory was found, `post_one(post, context)`, until one answers a status other than kOk.
+// Answers how many did not, or the negative status of the first. Arguments: endpoint, count, peer.
+template <Direction direction, typename PostOne>
+napi_value post_each(const FastCall& a, PostOne post_one) {
+  Environment& environment = a.environment();
   const uint32_t count = std::min(a.u32(1), Registers::kBatch);
-  const Registers& registers = a.environment().registers();
+  const Registers& registers = environment.registers();
+  const Post peer = prepare_peer(environment, a.u32(0), a.i32(2), direction);
+  if (peer.status != kOk && count != 0) return a.answer(peer.status);
   for (uint32_t i = 0; i < count; ++i) {
     const Registers::BatchEntry& entry = registers.batch[i];
-    const Post post =
-        prepare_operation(a.environment(), static_cast<uint32_t>(entry.context),
-                          {a.u32(0), static_cast<uint32_t>(entry.memory), static_cast<uint64_t>(entry.offset),
-                           static_cast<uint64_t>(entry.length), a.i32(2)},
-                          direction, kSilent | kManyMessages);
-    int32_t status = post.status;
-    if (status == kOk) {
-      const int32_t misfit = check_message<direction>(post);
-      status = finish_post(post, misfit != kOk ? misfit : call(post));
-    }
+    Post post = peer;
+    // Others may have taken it since the first.
+    if (i != 0 && post.endpoint->own_lock != nullptr && !may_enter(*post.endpoint, a.i32(2), direction))
+      post.status = -FI_EAGAIN;
+    else
+      locate(environment, static_cast<uint32_t>(entry.memory), static_cast<uint64_t>(entry.offset),
+             static_cast<uint64_t>(entry.length), &post);
+    const int32_t status =
+        post.status == kOk ? post_one(post, static_cast<uint32_t>(entry.context)) : post.status;
     if (status != kOk) return a.answer(i == 0 ? status : static_cast<int32_t>(i));
   }
   return a.answer(static_cast<int32_t>(count));
+}
+
+// The same of operations with contexts: `call(post)` is fi_send(3) or fi_recv(3).
+template <Direction direction, typename Call>
+napi_value post_batch(const FastCall& a, Call call) {
+  return post_each<direction>(a, [call](Post& post, uint32_t context) {
+    take_one_slot(&post, context, direction, kSilent | kManyMessages);
+    if (post.status != kOk) return post.status;
+    const int32_t misfit = check_message<direction>(post);
+    return finish_post(post, misfit != kOk ? misfit : call(post));
+  });
 }
 
 // sendBatch: as many fi_send(3) as the queue takes.
@@ -176,22 +206,34 @@ napi_value recv_batch(napi_env env, napi_callback_info info) {
   return post_batch<Direction::Receive>(FastCall(env, info), call_recv);
 }
 
+int32_t check_injected(const Post& post) {
+  const int32_t refusal = check_inject(*post.endpoint, *post.block, post.length);
+  return refusal != kOk ? refusal : check_datagram(*post.endpoint, post.length, Direction::Transmit);
+}
+
 // inject: endpoint, memory, offset, length, peer, flags: fi_inject(3) or fi_injectdata(3). No completion.
 napi_value inject(napi_env env, napi_callback_info info) {
   const FastCall a(env, info);
   const Post post =
       prepare_post(a.environment(), {a.u32(0), a.u32(1), a.u53(2), a.u53(3), a.i32(4)}, Direction::Transmit);
   if (post.status != kOk) return a.answer(post.status);
-  const int32_t refusal = check_inject(*post.endpoint, *post.block, post.length);
+  const int32_t refusal = check_injected(post);
   if (refusal != kOk) return a.answer(refusal);
-  const int32_t misfit = check_datagram(*post.endpoint, post.length, Direction::Transmit);
-  if (misfit != kOk) return a.answer(misfit);
   fid_ep* ep = post.endpoint->fid;
   const ssize_t answer =
       (a.u32(5) & kPostImmediate) != 0
           ? fi_injectdata(ep, post.data, post.length, a.environment().registers().immediate, post.address)
           : fi_inject(ep, post.data, post.length, post.address);
   return a.answer(finish_post(post, answer));
+}
+
+// injectBatch: as many fi_inject(3) as the provider takes.
+napi_value inject_batch(napi_env env, napi_callback_info info) {
+  return post_each<Direction::Transmit>(FastCall(env, info), [](const Post& post, uint32_t) {
+    const int32_t refusal = check_injected(post);
+    if (refusal != kOk) return refusal;
+    return finish_post(post, fi_inject(post.endpoint->fid, post.data, post.length, post.address));
+  });
 }
 
 int32_t post_receive(const FastCall& a, EndpointObject** endpoint) {
@@ -259,6 +301,7 @@ void register_message(Napi::Object exports, Environment* environment) {
   define_fast(exports, "send", send, environment);
   define_fast(exports, "sendBatch", send_batch, environment);
   define_fast(exports, "inject", inject, environment);
+  define_fast(exports, "injectBatch", inject_batch, environment);
   define_fast(exports, "recv", recv, environment);
   define_fast(exports, "recvBatch", recv_batch, environment);
   define_fast(exports, "recvThenPoll", recv_then_poll, environment);

@@ -277,6 +277,7 @@ export interface Addon {
   send: () => void;
   sendBatch: () => void;
   inject: () => void;
+  injectBatch: () => void;
   recv: () => void;
   recvBatch: () => void;
   recvThenPoll: () => void;

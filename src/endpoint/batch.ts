@@ -10,6 +10,34 @@ function aligned(length: number): number {
   return (length + 63) & ~63;
 }
 
+/** Copied messages up to so many bytes share a chunk. */
+export const BATCH_BYTES = 65536;
+
+/** Those of the batch that is being posted: one array for all, which are posted one after the other. */
+const posting: Operation[] = [];
+
+/** How many messages from `first` on fit one chunk, and what they need of it. */
+function measure(
+  core: Core,
+  peer: Peer,
+  items: readonly (Uint8Array | Lease)[],
+  first: number,
+): { count: number; bytes: number } {
+  const { sendsFree } = core.operations;
+  const most = Math.min(items.length - first, FiEndpoint.batchLimit);
+  let count = 0;
+  let bytes = 0;
+  while (count < most) {
+    const item = items[first + count];
+    if (item instanceof Lease || bytes + item.length > BATCH_BYTES) break;
+    // A peer gets no more than it leaves to the others.
+    if (peer.inFlight + 2 * count >= sendsFree) break;
+    bytes += aligned(item.length);
+    count += 1;
+  }
+  return { count, bytes };
+}
+
 /** Posts small copied messages from `first` on, out of one chunk; how many the provider took. */
 export function postBatch(
   core: Core,
@@ -17,47 +45,75 @@ export function postBatch(
   items: readonly (Uint8Array | Lease)[],
   first: number,
 ): number {
-  const operations: Operation[] = [];
-  let bytes = 0;
-  for (let index = first; index < items.length && operations.length < FiEndpoint.batchLimit; index++) {
-    const item = items[index];
-    if (item instanceof Lease || bytes + item.length > 65536) break;
-    if (peer.inFlight + operations.length >= core.operations.sendsFree) break;
-    const operation = core.operations.takeSend();
-    if (operation === undefined) break;
-    operations.push(operation);
-    operation.length = item.length;
-    bytes += aligned(item.length);
-  }
-  const count = operations.length;
-  if (count === 0) {
-    core.poll(false);
-    return 0;
-  }
+  const { count, bytes } = measure(core, peer, items, first);
+  if (count === 0 || !core.hasRoomFor(peer, bytes)) return 0;
   const chunk = core.memory.take(bytes);
-  if (!chunk.slab.ready || !core.hasRoomFor(peer, bytes)) {
-    for (const operation of operations) core.operations.release(operation);
+  const { failure, ready } = chunk.slab;
+  if (!ready) {
     core.memory.release(chunk);
+    if (failure !== undefined) throw failure;
     return 0;
   }
   const { batch } = FiEndpoint;
   const memory = chunk.memory.id;
   let offset = 0;
+  posting.length = 0;
   for (let index = 0; index < count; index++) {
     const item = items[first + index] as Uint8Array;
+    const operation = core.operations.takeSend();
+    if (operation === undefined) break;
+    operation.length = item.length;
+    posting.push(operation);
     chunk.bytes.set(item, offset);
-    batch[index * 4] = operations[index].context;
+    batch[index * 4] = operation.context;
     batch[index * 4 + 1] = memory;
     batch[index * 4 + 2] = chunk.offset + offset;
     batch[index * 4 + 3] = item.length;
     offset += aligned(item.length);
   }
-  const taken = core.endpoint.sendBatch(count, peer.address);
-  accountBatch(core, peer, chunk, operations, taken);
-  if (taken === 0) {
-    core.counters.timesWithoutRoom += 1;
-    core.poll(false);
+  let taken = 0;
+  try {
+    taken = core.endpoint.sendBatch(posting.length, peer.address);
+  } finally {
+    accountBatch(core, peer, chunk, posting, taken);
   }
+  if (taken === 0) core.counters.timesWithoutRoom += 1;
+  return taken;
+}
+
+/** Injects messages from `first` on, by way of a chunk that is free again at once; how many the provider took. */
+export function injectBatch(
+  core: Core,
+  peer: Peer,
+  items: readonly (Uint8Array | Lease)[],
+  first: number,
+  scratch: Chunk,
+): number {
+  const { batch } = FiEndpoint;
+  const memory = scratch.memory.id;
+  const most = Math.min(items.length - first, FiEndpoint.batchLimit);
+  const room = scratch.bytes.length;
+  let count = 0;
+  let offset = 0;
+  while (count < most) {
+    const item = items[first + count] as Uint8Array;
+    const { length } = item;
+    if (offset + length > room) break;
+    scratch.bytes.set(item, offset);
+    batch[count * 4 + 1] = memory;
+    batch[count * 4 + 2] = scratch.offset + offset;
+    batch[count * 4 + 3] = length;
+    offset += aligned(length);
+    count += 1;
+  }
+  const taken = core.endpoint.injectBatch(count, peer.address);
+  const { counters } = core;
+  let bytes = 0;
+  for (let index = 0; index < taken; index++) bytes += batch[index * 4 + 3];
+  counters.bytesSent += bytes;
+  counters.bytesCopied += bytes;
+  counters.messagesSent += taken;
+  if (taken === 0) counters.timesWithoutRoom += 1;
   return taken;
 }
 

@@ -202,7 +202,10 @@ export class Endpoint extends EventEmitter<EndpointEvents> implements AsyncDispo
     return this.sender.trySend(Kind.Send, peer, 0n, data, options);
   }
 
-  /** `fi_send(3)`, many at once: one crossing into native code for up to 1024 messages. In order, as send(). */
+  /**
+   * `fi_send(3)`, many at once: one crossing into native code for up to 1024 messages. In order, as send(). Where it rejects,
+   * the first of them may have been sent.
+   */
   sendBatch(peer: Peer, items: Iterable<Uint8Array | Lease>, options?: SendOptions): Promise<void> {
     return this.sender.sendBatch(peer, items, options);
   }

@@ -10,8 +10,11 @@ import type { Deadline } from './types.js';
 /** What is to be given to the provider as soon as it has room. */
 export interface Job {
   readonly kind: Kind;
-  /** Gives it to the provider; undefined where there is no room. Throws what else the provider says. */
-  post(waiter: Waiter<void>): Operation | undefined;
+  /**
+   * Gives it to the provider: the operation; or how much of what needs several; undefined where there is no room. Throws what
+   * else the provider says.
+   */
+  post(waiter: Waiter<void>): Operation | 'all' | 'some' | undefined;
   /** It waits no longer: it was posted, or given up. */
   leave(posted: boolean): void;
 }
@@ -21,7 +24,7 @@ export interface WaitingSend {
   readonly job: Job;
   readonly waiter: Waiter<void>;
   /** When it is given up, in ms of performance.now(). */
-  readonly giveUpAt: number;
+  giveUpAt: number;
   /** Once it was given to the provider. */
   operation: Operation | undefined;
 }
@@ -86,7 +89,7 @@ export class SendQueue {
     const { waiting } = peer;
     while (waiting.length !== 0) {
       const entry = waiting[0];
-      let posted: Operation | undefined;
+      let posted: ReturnType<Job['post']>;
       try {
         posted = entry.job.post(entry.waiter);
       } catch (error) {
@@ -95,9 +98,13 @@ export class SendQueue {
         continue;
       }
       if (posted === undefined) return;
-      this.#remove(peer, entry, true);
       this.#retries = 0;
-      if (posted.send === undefined) entry.waiter.resolve();
+      if (posted === 'some') {
+        entry.giveUpAt = performance.now() + this.#timeoutMs;
+        return;
+      }
+      this.#remove(peer, entry, true);
+      if (posted === 'all' || posted.send === undefined) entry.waiter.resolve();
       else entry.operation = posted;
     }
   }

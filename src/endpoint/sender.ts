@@ -2,7 +2,7 @@
 import { checkBytes, rangeError } from '../fi/errors.js';
 import type { SendFlags } from '../fi/index.js';
 import { checkCompletion, checkData, checkImmediate, checkPeer } from './arguments.js';
-import { postBatch } from './batch.js';
+import { BATCH_BYTES, injectBatch, postBatch } from './batch.js';
 import type { Core } from './core.js';
 import { checkDeadline } from './deadline.js';
 import { Kind, type Operation, type Waiter } from './operation.js';
@@ -18,6 +18,14 @@ const LARGEST_INJECTED = 4096;
 /** Sends up to this length need no chunk of their own: each operation keeps one. */
 const LARGEST_PLAIN = 512;
 
+/** A batch of copied messages on its way. */
+interface Part {
+  readonly items: readonly (Uint8Array | Lease)[];
+  sent: number;
+  /** Where they are injected from; undefined where they are too long for that. */
+  readonly scratch: Chunk | undefined;
+}
+
 export class Sender {
   readonly #core: Core;
   readonly #owner: PeerOwner;
@@ -27,6 +35,7 @@ export class Sender {
   readonly #injectSize: number;
   readonly #plainSize: number;
   #scratch: Chunk | undefined;
+  #batchScratch: Chunk | undefined;
 
   constructor(core: Core, owner: PeerOwner, limits: Limits, sendTimeoutMs: number) {
     this.#core = core;
@@ -287,23 +296,68 @@ export class Sender {
     this.#core.requireOpen();
     checkPeer(peer, this.#owner);
     const all = [...items];
-    for (const item of all) this.#checkData(item);
+    let longest = 0;
+    let areCopied = true;
+    for (const item of all) {
+      this.#checkData(item);
+      if (item instanceof Lease) areCopied = false;
+      else if (item.length > longest) longest = item.length;
+    }
     const flags = options === undefined ? undefined : this.#flags(options);
     if (options !== undefined) checkDeadline(options);
-    let sent = 0;
-    if (flags === undefined && peer.waiting.length === 0) {
-      while (sent < all.length) {
-        const step = postBatch(this.#core, peer, all, sent);
-        if (step === 0) break;
-        sent += step;
-      }
+    if (flags !== undefined || !areCopied) return this.#sendEach(peer, all, flags, options);
+    const scratch =
+      longest <= this.#injectSize ? (this.#batchScratch ??= this.#core.memory.take(BATCH_BYTES)) : undefined;
+    const part = { items: all, sent: 0, scratch };
+    if (peer.waiting.length !== 0 || !this.#sendMore(peer, part)) await this.#sendRest(peer, part, options);
+    if (!spendTurn()) await untilNextTurn();
+  }
+
+  /** Sends as much of a batch as there is room for. Whether that was all. */
+  #sendMore(peer: Peer, part: Part): boolean {
+    const { items, scratch } = part;
+    while (part.sent < items.length) {
+      let step =
+        scratch === undefined
+          ? postBatch(this.#core, peer, items, part.sent)
+          : injectBatch(this.#core, peer, items, part.sent, scratch);
+      if (step === 0 && items[part.sent].length > BATCH_BYTES)
+        step = this.#post(Kind.Send, peer, items[part.sent], 0n, undefined, undefined) === undefined ? 0 : 1;
+      if (step === 0) return false;
+      part.sent += step;
     }
-    if (sent === all.length) {
-      if (!spendTurn()) await untilNextTurn();
-      return;
-    }
-    const rest = all.slice(sent).map((item) => this.#wait(Kind.Send, peer, item, 0n, flags, options));
-    const outcomes = await Promise.allSettled(rest);
+    return true;
+  }
+
+  /** The rest of a batch, as one that waits: as soon as there is room for some of it, after what waits already. */
+  #sendRest(peer: Peer, part: Part, deadline: Deadline | undefined): Promise<void> {
+    const { items } = part;
+    const lengths = items.map(({ length }) => length);
+    const job: Job = {
+      kind: Kind.Send,
+      post: () => {
+        const before = part.sent;
+        // One that was transferred away meanwhile has lost its length.
+        for (let index = before; index < items.length; index++)
+          if (items[index].length !== lengths[index]) checkBytes('items', items[index]);
+        if (this.#sendMore(peer, part)) return 'all';
+        return part.sent === before ? undefined : 'some';
+      },
+      leave: () => undefined,
+    };
+    return this.queue.add(peer, job, deadline);
+  }
+
+  /** A batch with leases, which are in flight from the call on, or whose messages are waited for one by one. */
+  async #sendEach(
+    peer: Peer,
+    items: readonly (Uint8Array | Lease)[],
+    flags: SendFlags | undefined,
+    deadline: Deadline | undefined,
+  ): Promise<void> {
+    const sends = items.map((item) => this.#wait(Kind.Send, peer, item, 0n, flags, deadline));
+    const outcomes = await Promise.allSettled(sends);
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+    if (!spendTurn()) await untilNextTurn();
   }
 }

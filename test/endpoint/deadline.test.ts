@@ -327,6 +327,21 @@ describeOnProviders('deadlines of sends', {}, (provider) => {
     expect(a.stats().messagesSent).toBe(earlier.length + 1);
   });
 
+  test('a batch that waits is not sent where one of its messages was transferred meanwhile', async (context) => {
+    needsFullQueue(context);
+    const { a, b, toB } = await openPair(provider);
+    const earlier = fill(a, toB);
+    const items = [numbered(5_000_000), numbered(5_000_001)];
+    const batch = rejection(a.sendBatch(toB, items));
+    const kept = a.send(toB, numbered(4_000_002));
+    structuredClone(items[1].buffer, { transfer: [items[1].buffer] });
+    const seen: number[] = [];
+    while (seen.length <= earlier.length) seen.push(numberOf(await b.recv(100_000)));
+    expect(seen).toEqual([...range(earlier.length), 4_000_002]);
+    expect((await batch).message).toMatch(/^items .* detached/);
+    await Promise.all([...earlier, kept]);
+  });
+
   test('a signal that aborts after the end changes nothing', async () => {
     const { a, b, toB } = await openPair(provider);
     const controller = new AbortController();

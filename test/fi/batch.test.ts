@@ -137,3 +137,54 @@ describeOnProviders('sendBatch', {}, (provider) => {
     expect(a.endpoint.sendBatch(1 << 30, toB)).toBeLessThanOrEqual(1);
   });
 });
+
+describeOnProviders('injectBatch', {}, (provider) => {
+  it.each([1, 16, 300])('injects %i messages in order, without completions', async (count) => {
+    const pair = await openSides(provider);
+    const { a, b, toB } = pair;
+    const length = 24;
+    const from = await a.memory(pattern(count * length));
+    const expected = from.bytes.slice();
+    const into = await b.memory(count * length);
+    await postReceives(pair, into, count, length);
+    let sent = 0;
+    await pair.post('all of the batch', () => {
+      fill(from, sent, count - sent, length);
+      const taken = a.endpoint.injectBatch(count - sent, toB);
+      expect(taken).toBeLessThanOrEqual(count - sent);
+      // The memory is the program's again.
+      from.bytes.fill(0, sent * length, (sent + taken) * length);
+      sent += taken;
+      return sent === count;
+    });
+    await pair.until('all messages', () => b.completed.length === count);
+    expect(b.completed.map(({ context }) => context)).toEqual([...Array(count).keys()]);
+    expect(sameBytes(into.bytes, expected)).toBe(true);
+    expect(a.completed).toEqual([]);
+  });
+
+  it('injects what comes before a bad message, and then says what is wrong with it', async () => {
+    const pair = await openSides(provider);
+    const { a, b, toB } = pair;
+    const from = await a.memory(a.endpoint.info.injectSize + 64);
+    const into = await b.memory(64);
+    await postReceives(pair, into, 3, 8);
+    // So that the peer is connected, and both good messages find room.
+    await pair.post('a message', () => a.endpoint.inject(from, 0, 8, toB));
+    await pair.until('the message', () => b.completed.length === 1);
+    fill(from, 0, 2, 8);
+    Endpoint.batch.set([2, from.id, from.capacity + 1, 8], 8);
+    expect(a.endpoint.injectBatch(3, toB)).toBe(2);
+    const alone = (code: string, peer: number, ...message: [number, number, number]): void => {
+      Endpoint.batch.set(message, 1);
+      expect(() => a.endpoint.injectBatch(1, peer)).toThrow(expect.objectContaining({ code }));
+    };
+    alone('FI_EINVAL', toB, from.id, from.capacity + 1, 8);
+    alone('FI_EINVAL', toB, from.id, -8, 8);
+    alone('FI_EMSGSIZE', toB, from.id, 0, a.endpoint.info.injectSize + 1);
+    alone('ERR_FABRIC_CLOSED', toB, 0x7fff_ffff, 0, 8);
+    alone('ERR_FABRIC_ADDRESS', toB + 100, from.id, 0, 8);
+    expect(a.endpoint.injectBatch(0, toB)).toBe(0);
+    await pair.until('the two good ones', () => b.completed.length === 3);
+  });
+});
