@@ -13,6 +13,7 @@ import { runMatrix } from './matrix/main.js';
 import type { MatrixReport } from './matrix/report.js';
 import { formatMatrix } from './matrix/table.js';
 import { install } from './packages.js';
+import { Distance } from './distance.js';
 import { type Cores, findCores } from './processes.js';
 import { type Outcome, type ReportedRow, formatTable, reportRow } from './report.js';
 import { type Group, type Measure, type Row, makeGroups } from './rows.js';
@@ -74,7 +75,12 @@ function measuresOf(rows: readonly Row[]): Measure[] {
 }
 
 /** Runs the measures of a group in turns. One that fails is not run again, and does not stop the others. */
-async function runGroup(group: Group, runs: number, outcomes: Map<Measure, Outcome>): Promise<void> {
+async function runGroup(
+  group: Group,
+  runs: number,
+  distance: Distance,
+  outcomes: Map<Measure, Outcome>,
+): Promise<void> {
   const measures = measuresOf(group);
   for (let run = 1; run <= runs; run++) {
     for (const measure of measures) {
@@ -82,7 +88,7 @@ async function runGroup(group: Group, runs: number, outcomes: Map<Measure, Outco
       if (before instanceof Error) continue;
       say(`${measure.title}, run ${run} of ${runs}`);
       try {
-        outcomes.set(measure, [...before, await measure.run()]);
+        outcomes.set(measure, [...before, await distance.run(() => measure.run())]);
       } catch (error) {
         say(`${measure.title} failed: ${(error as Error).message}`);
         outcomes.set(measure, error as Error);
@@ -108,6 +114,7 @@ interface Setting {
   runs: number;
   cores: Cores;
   programs: () => NativePrograms;
+  distance: Distance;
 }
 
 // Six digits are more than the measure knows.
@@ -119,7 +126,7 @@ function printJson(value: object): void {
 }
 
 async function runRows(options: Arguments, setting: Setting): Promise<number> {
-  const { version, runs, cores, programs } = setting;
+  const { version, runs, cores, programs, distance } = setting;
   const groups = select(
     await makeGroups({ cores, programs: programs(), quick: options.quick }),
     options.only,
@@ -131,16 +138,18 @@ async function runRows(options: Arguments, setting: Setting): Promise<number> {
   const outcomes = new Map<Measure, Outcome>();
   const titles = new Map<ReportedRow, string>();
   for (const group of groups) {
-    await runGroup(group, runs, outcomes);
+    await runGroup(group, runs, distance, outcomes);
     for (const row of group) titles.set(reportRow(row, outcomes), row.title);
   }
   const rows = [...titles.keys()];
   if (options.json) {
     printJson(rows);
+    say(distance.text);
     for (const row of rows)
       for (const error of row.errors) say(`${row.name} on ${row.provider} failed: ${error}`);
   } else {
-    console.log(`\nlibfabric ${version}, Node ${process.versions.node}, ${cores.reason}, ${runs} runs\n`);
+    console.log(`\nlibfabric ${version}, Node ${process.versions.node}, ${cores.reason}, ${runs} runs`);
+    console.log(`${distance.text}\n`);
     console.log(formatTable(rows, titles));
   }
   return rows.some(({ errors }) => errors.length !== 0) ? 1 : 0;
@@ -201,7 +210,9 @@ async function main(): Promise<number> {
     say(`libfabric ${version}, Node ${process.versions.node}, ${cores.reason}`);
     if (load > 0.5) say(`the machine is busy (load ${load.toFixed(1)}): the figures will be noisy`);
   }
-  const setting = { version, runs, cores, programs: () => nativePrograms(options.native) };
+  const programs = (): NativePrograms => nativePrograms(options.native);
+  const distance = Distance.of(cores, () => programs().coreDistance);
+  const setting = { version, runs, cores, programs, distance };
   return await (isMatrix ? runMatrixOf : runRows)(options, setting);
 }
 

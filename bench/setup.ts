@@ -12,6 +12,7 @@ const sources = join(root, 'bench', 'native');
 export interface NativePrograms {
   loop: string;
   mallocCount: string;
+  coreDistance: string;
 }
 
 function run(command: string, args: string[], env: NodeJS.ProcessEnv = process.env): string {
@@ -35,13 +36,17 @@ function isFresh(file: string): boolean {
 }
 
 function programsIn(folder: string): NativePrograms {
-  return { loop: join(folder, 'fabric_loop'), mallocCount: join(folder, 'malloc_count.so') };
+  return {
+    loop: join(folder, 'fabric_loop'),
+    mallocCount: join(folder, 'malloc_count.so'),
+    coreDistance: join(folder, 'core_distance'),
+  };
 }
 
 /** Builds the C programs where they are stale, with another Debian's libfabric where `sysroot` names one. */
 function build(folder: string, sysroot?: string): NativePrograms {
   const programs = programsIn(folder);
-  if (isFresh(programs.loop) && isFresh(programs.mallocCount)) return programs;
+  if (Object.values(programs as object).every((file) => isFresh(file as string))) return programs;
   console.error('bench: compiling bench/native');
   run('sh', [join(sources, 'build.sh'), folder], {
     ...process.env,

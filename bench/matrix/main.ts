@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type CostOptions, chooseCosts, costSteps, runCosts } from '../costs/run.js';
 import type { CostReport } from '../costs/report.js';
+import type { Distance } from '../distance.js';
 import type { Cores } from '../processes.js';
 import type { NativePrograms } from '../setup.js';
 import { showProgress } from './progress.js';
@@ -22,6 +23,7 @@ export interface MatrixOptions {
   runs: number;
   cores: Cores;
   programs: () => NativePrograms;
+  distance: Distance;
   /** Where the C programs are, for a run on a software device. */
   native: string | undefined;
   libfabric: string;
@@ -78,7 +80,7 @@ const nothing: Plan = { cells: [], sides: [], skipped: [], needsDevice: false };
 
 /** `isOnDevice`: this is the run that was started on a software device, which starts none itself. */
 export async function runMatrix(options: MatrixOptions, isOnDevice: boolean): Promise<MatrixReport> {
-  const { selection, runs, cores, programs, libfabric, load, quick, providers } = options;
+  const { selection, runs, cores, programs, distance, libfabric, load, quick, providers } = options;
   const plan = selection === undefined ? nothing : await makePlan(selection);
   const costOptions: CostOptions = { providers, quick, runs, cores };
   const chosen = options.withCosts ? await chooseCosts(costOptions) : [];
@@ -87,12 +89,19 @@ export async function runMatrix(options: MatrixOptions, isOnDevice: boolean): Pr
   let cells: CellReport[];
   let costs: CostReport[];
   try {
-    cells = await runPlan(plan, runs, { cores, loop: () => programs().loop }, progress);
+    cells = await runPlan(plan, runs, { cores, distance, loop: () => programs().loop }, progress);
     costs = await runCosts(chosen, costOptions, progress);
   } finally {
     progress.stop();
   }
   if (isOnDevice) plan.needsDevice = false;
   cells.push(...(await addDevice(plan, options)));
-  return { machine, runs, quick, cells, skipped: plan.skipped, costs };
+  return {
+    machine: { ...machine, distance: distance.text },
+    runs,
+    quick,
+    cells,
+    skipped: plan.skipped,
+    costs,
+  };
 }

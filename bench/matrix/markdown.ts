@@ -60,6 +60,7 @@ export function formatMarkdown({ machine, runs, quick, cells, skipped, costs: al
     ['Node.js', machine.node],
     ['libfabric', machine.libfabric],
     ['processes', machine.pinning],
+    ['cores', machine.distance],
     ['load before', machine.loadBefore.toFixed(1)],
     ['runs of each', `${runs}${quick ? ', quick ones' : ''}`],
     ['date', machine.date.slice(0, 10)],

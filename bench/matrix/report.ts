@@ -48,6 +48,8 @@ export interface Machine {
   memoryGiB: number;
   system: string;
   pinning: string;
+  /** How far the cores were from each other while measuring. */
+  distance: string;
   node: string;
   libfabric: string;
   loadBefore: number;
@@ -63,7 +65,11 @@ export interface MatrixReport {
   costs: CostReport[];
 }
 
-export function describeMachine(libfabric: string, pinning: string, loadBefore: number): Machine {
+export function describeMachine(
+  libfabric: string,
+  pinning: string,
+  loadBefore: number,
+): Omit<Machine, 'distance'> {
   const [first] = cpus();
   return {
     date: new Date().toISOString(),

@@ -119,8 +119,11 @@ async function runCell(
         // One that fails is not run again, and does not stop the others.
         if (one.isRunnable) {
           try {
-            const sample = await one.side.run(cell, ground, timesFile);
-            one.add(sample, readTimes(timesFile));
+            const [sample, times] = await ground.distance.run(async () => {
+              const measured = await one.side.run(cell, ground, timesFile);
+              return [measured, readTimes(timesFile)] as const;
+            });
+            one.add(sample, times);
           } catch (error) {
             one.error = (error as Error).message;
             progress.say(`${cellName(cell)}, ${one.side.name} failed: ${one.error.split('\n', 1)[0]}`);

@@ -1,5 +1,6 @@
 // Who is compared in a cell: the ways through this package, the C programs, and what else Node programs have.
 import { spawnSync } from 'node:child_process';
+import type { Distance } from '../distance.js';
 import { type PackageName, isInstalled } from '../packages.js';
 import {
   type Cores,
@@ -16,6 +17,7 @@ import type { Cell, Workload } from './cells.js';
 /** What a side is run with. */
 export interface Ground {
   cores: Cores;
+  distance: Distance;
   /** The C loop, built when it is first asked for. */
   loop: () => string;
 }

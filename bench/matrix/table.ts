@@ -61,14 +61,14 @@ function costTable(costs: readonly CostReport[]): string[] {
 
 /** What was measured on, in one line. */
 export function machineLine({ machine, runs, quick }: MatrixReport): string {
-  const { cpu, cores, memoryGiB, system, node, libfabric, pinning } = machine;
+  const { cpu, cores, memoryGiB, system, node, libfabric, pinning, distance } = machine;
   const parts = [
     `${cpu}, ${cores} cores, ${memoryGiB} GiB`,
     system,
     `Node ${node}`,
     `libfabric ${libfabric}`,
   ];
-  return `${parts.join('; ')}; ${pinning}; ${runs} runs${quick ? ' (--quick)' : ''}`;
+  return `${parts.join('; ')}; ${pinning}; ${distance}; ${runs} runs${quick ? ' (--quick)' : ''}`;
 }
 
 export function formatMatrix(report: MatrixReport): string {

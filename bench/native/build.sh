@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds the C measures that the benchmarks compare with: bench/native/build/fabric_loop and malloc_count.so.
+# Builds the C measures that the benchmarks compare with: bench/native/build/fabric_loop, core_distance and
+# malloc_count.so.
 #
 #   bench/native/build.sh [output folder]
 #
@@ -26,5 +27,7 @@ mkdir -p "$out"
 # shellcheck disable=SC2086 # the flags are words
 $cc $flags $include -o "$out/fabric_loop" "$here"/fabric_loop.c "$here"/options.c "$here"/control.c \
   "$here"/endpoint.c "$here"/latency.c "$here"/stream.c "$here"/rma.c "$here"/report.c $link
+# shellcheck disable=SC2086
+$cc $flags -pthread -o "$out/core_distance" "$here/core_distance.c"
 # shellcheck disable=SC2086
 $cc $flags -fPIC -shared -o "$out/malloc_count.so" "$here/malloc_count.c" -lgcc_s
