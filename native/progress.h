@@ -40,7 +40,7 @@ struct TurnBudget {
   uint32_t records_left = 0;
   void refill() {
     spin_ns_left = kSpinNs;
-    records_left = 1024;
+    records_left = 512;
   }
 };
 

@@ -1,7 +1,7 @@
 // Fairness within JavaScript: promises that are resolved already let a program run from await to await without the loop
 // ever turning, which would starve timers and servers. After so many in one turn, the next waits for the loop.
 
-const PER_TURN = 1024;
+const PER_TURN = 512;
 
 let left = PER_TURN;
 let scheduled = false;

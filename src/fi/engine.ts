@@ -134,7 +134,7 @@ export class Engine {
    * Reads the queue now (fi_cq_readfrom(3)) into its `completions`.
    *
    * @param spin - Whether to look again for spinMicroseconds while there is nothing, within the budget of the loop's
-   *   turn (500 µs and 1024 completions over all engines, so that timers and servers of the process keep running).
+   *   turn (500 µs and 512 completions over all engines, so that timers and servers of the process keep running).
    * @returns How many completions there are.
    */
   poll(spin = false): number {
