@@ -71,6 +71,16 @@ export class Inbox {
     return this.#held.length - this.#first + (this.#order === undefined ? 0 : this.#order.waiting);
   }
 
+  /** How many more buffers may be posted. */
+  get #room(): number {
+    return this.#buffers - this.#posted - this.#filled;
+  }
+
+  /** As refill(), several at a time: most of the buffers are posted meanwhile. */
+  refillSeveral(): void {
+    if (this.#room * 4 >= this.#buffers || this.#posted === 0) this.refill();
+  }
+
   /** An iterator opens: messages land in the pool from now on. */
   open(): void {
     this.#wanted += 1;
@@ -98,7 +108,7 @@ export class Inbox {
   /** Posts every free buffer, in one crossing. */
   refill(): void {
     if (this.#wanted === 0 || this.#ended || this.#core.state !== 'open') return;
-    const room = this.#buffers - this.#posted - this.#filled;
+    const room = this.#room;
     if (room <= 0) return;
     const operations = this.#prepare(Math.min(room, FiEndpoint.batchLimit));
     if (operations.length === 0) return;
@@ -270,8 +280,7 @@ export class Inbox {
     }
     this.#free.push(held.chunk);
     if (this.#wanted === 0) this.#shrink();
-    // Several at a time: the others wait for the next poll, and most of the buffers are posted meanwhile.
-    else if (this.#free.length * 4 >= this.#buffers) this.refill();
+    else this.refillSeveral();
   }
 
   /** At close: iterators end. */
@@ -287,7 +296,7 @@ export class Inbox {
 
   /** Whoever takes messages turns to the core for progress. */
   poll(): number {
-    if (this.#free.length !== 0) this.refill();
+    this.refillSeveral();
     return this.#core.poll(true);
   }
 

@@ -244,7 +244,7 @@ export class Receiver {
   /** Completions came: there may be room for those in line. */
   roomMayBeThere(): void {
     this.line.serve();
-    this.inbox.refill();
+    this.inbox.refillSeveral();
   }
 
   // ---- completions

@@ -152,7 +152,7 @@ export interface EndpointStats {
   readonly atomics: number;
   /** Bytes copied from and to the program's own buffers. */
   readonly bytesCopied: number;
-  /** Sends, reads, writes and atomics that wait for room. */
+  /** Sends, reads, writes and atomics that wait for room; what is left of a batch is one. */
   readonly sendsWaiting: number;
   /** Those that the provider took and has not completed. */
   readonly sendsInFlight: number;
