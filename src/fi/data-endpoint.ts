@@ -145,7 +145,7 @@ export abstract class DataEndpoint extends RmaEndpoint {
   }
 
   /**
-   * Messages for sendBatch() and recvBatch(), four numbers each: context, Memory.id, offset, length. Shared by all
+   * Messages for sendBatch(), injectBatch() and recvBatch(), four numbers each: context, Memory.id, offset, length. Shared by all
    * endpoints of the thread: fill it just before the call.
    */
   static get batch(): Int32Array {
@@ -155,21 +155,25 @@ export abstract class DataEndpoint extends RmaEndpoint {
   /** How many messages one batch holds. */
   static readonly batchLimit = BATCH_MESSAGES;
 
+  #batch(post: () => void, name: string, count: number, peer: number): number {
+    const call = this.#call;
+    call[0] = this.#open;
+    call[1] = count;
+    call[2] = peer;
+    post();
+    const result = call[0] | 0;
+    if (result >= 0) return result;
+    this.#answer(result, name);
+    return 0;
+  }
+
   /**
    * `fi_send(3)` for the first `count` messages of Endpoint.batch, in order, in one crossing.
    *
    * @returns How many the provider took; fewer than `count` where it has no room for more.
    */
   sendBatch(count: number, peer: number): number {
-    const call = this.#call;
-    call[0] = this.#open;
-    call[1] = count;
-    call[2] = peer;
-    this.#sendBatch();
-    const result = call[0] | 0;
-    if (result >= 0) return result;
-    this.#answer(result, 'fi_send');
-    return 0;
+    return this.#batch(this.#sendBatch, 'fi_send', count, peer);
   }
 
   /** `fi_inject(3)` or `fi_injectdata(3)`: sends up to info.injectSize bytes, reusable at once, without a completion. */
@@ -193,15 +197,7 @@ export abstract class DataEndpoint extends RmaEndpoint {
    * @returns How many the provider took; fewer than `count` where it has no room for more.
    */
   injectBatch(count: number, peer: number): number {
-    const call = this.#call;
-    call[0] = this.#open;
-    call[1] = count;
-    call[2] = peer;
-    this.#injectBatch();
-    const result = call[0] | 0;
-    if (result >= 0) return result;
-    this.#answer(result, 'fi_inject');
-    return 0;
+    return this.#batch(this.#injectBatch, 'fi_inject', count, peer);
   }
 
   /** `fi_recv(3)`: posts a buffer for the next message, from `peer` or, by default, from anybody (FI_ADDR_UNSPEC). */
@@ -219,15 +215,7 @@ export abstract class DataEndpoint extends RmaEndpoint {
    * @returns How many the provider took; fewer than `count` where it has no room for more.
    */
   recvBatch(count: number, peer = -1): number {
-    const call = this.#call;
-    call[0] = this.#open;
-    call[1] = count;
-    call[2] = peer;
-    this.#recvBatch();
-    const result = call[0] | 0;
-    if (result >= 0) return result;
-    this.#answer(result, 'fi_recv');
-    return 0;
+    return this.#batch(this.#recvBatch, 'fi_recv', count, peer);
   }
 
   /**
