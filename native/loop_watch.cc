@@ -35,6 +35,7 @@ struct UvFunctions {
   decltype(&::uv_poll_stop) poll_stop;
   decltype(&::uv_close) close;
   decltype(&::uv_unref) unref;
+  decltype(&::uv_backend_timeout) backend_timeout;
   decltype(&::napi_get_uv_event_loop) get_loop;
 };
 
@@ -53,7 +54,8 @@ const UvFunctions* uv() {
       look_up("uv_timer_init", functions.timer_init) && look_up("uv_timer_start", functions.timer_start) &&
       look_up("uv_poll_init", functions.poll_init) && look_up("uv_poll_start", functions.poll_start) &&
       look_up("uv_poll_stop", functions.poll_stop) && look_up("uv_close", functions.close) &&
-      look_up("uv_unref", functions.unref) && look_up("napi_get_uv_event_loop", functions.get_loop);
+      look_up("uv_unref", functions.unref) && look_up("uv_backend_timeout", functions.backend_timeout) &&
+      look_up("napi_get_uv_event_loop", functions.get_loop);
   return complete ? &functions : nullptr;
 }
 
@@ -134,15 +136,23 @@ struct LoopWatch::State {
       uv()->idle_stop(&idle);
   }
 
+  // Whether the loop turns on at once whatever the engines say: immediates wait, or handles close. Also said where libuv has
+  // something to watch from now on, so that it is no promise.
+  bool turns_anyway() {
+    set_idle(false);
+    return uv()->backend_timeout(loop) == 0;
+  }
+
   void before_block() {
     environment->budget().refill();
+    const bool turns = turns_anyway();
     bool run_script = false;
     bool stay_awake = false;
     uint64_t timed_ms = UINT64_MAX;
     const uint64_t now = monotonic_ns();
     for (Watched* entry : watched) {
       entry->believe_again(now);
-      switch (entry->engine->before_sleep(now)) {
+      switch (entry->engine->before_sleep(now, turns)) {
         case Rest::HasRecords: run_script = true; break;
         case Rest::StayAwake: stay_awake = true; break;
         case Rest::SleepTimed:

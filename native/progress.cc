@@ -118,15 +118,16 @@ bool Engine::has(Until until) const {
 }
 
 bool Engine::look(uint32_t times, Until until) {
-  for (uint32_t i = 0; i < times; ++i) {
-    if (reader_.try_lock()) {
-      reader_.read(kThreadBatch);
-      reader_.unlock();
-    }
-    if (has(until)) return true;
-    pause_between_looks();
+  // Once for all looks, since locking costs as much as a look does. Somebody else who reads will not take a microsecond.
+  const bool locked = reader_.try_lock();
+  bool found = false;
+  for (uint32_t i = 0; i < times && !found; ++i) {
+    if (i != 0) pause_between_looks();
+    if (locked) reader_.read(kThreadBatch);
+    found = has(until);
   }
-  return false;
+  if (locked) reader_.unlock();
+  return found;
 }
 
 bool Engine::spin(uint64_t budget_ns, uint64_t* spent_ns, Until until) {
@@ -230,13 +231,14 @@ bool Engine::stays_awake(uint64_t now_ns) {
   return false;
 }
 
-Rest Engine::before_sleep(uint64_t now_ns) {
+Rest Engine::before_sleep(uint64_t now_ns, bool turns_anyway) {
   if (poll(0, nullptr) != 0) {
     if (now_ns < awake_until_ns_) vain_awakenings_ = 0;
     return Rest::HasRecords;
   }
   if (options_.mode == EngineMode::Thread) return Rest::Sleep;
-  if (stays_awake(now_ns)) return Rest::StayAwake;
+  // The thread would be woken, or the provider be asked, for a sleep that does not come.
+  if (turns_anyway || stays_awake(now_ns)) return Rest::StayAwake;
   if (loop_watches_fd() && !waiting_given_up_.load(std::memory_order_relaxed)) {
     if (wait_is_armed()) {
       refusals_to_sleep_ = 0;

@@ -84,8 +84,8 @@ class Engine {
   // The loop: reads and returns how many records are in the ring. Spins up to `spin_ns` for the first one that is wanted, within the
   // budget of the loop's turn.
   uint32_t poll(uint32_t spin_ns, TurnBudget* budget, Until until = Until::Anything);
-  // The loop is about to block.
-  Rest before_sleep(uint64_t now_ns);
+  // The loop is about to block; or to turn on at once, for reasons of its own.
+  Rest before_sleep(uint64_t now_ns, bool turns_anyway = false);
   // Something was posted: stay awake for its completion.
   void note_activity() { ++activity_; }
   // From now on no wait call is made on the queue, only reads.

@@ -305,6 +305,29 @@ TEST(loop_stays_awake_for_a_while_after_activity) {
   CHECK(rig.engine.before_sleep(kNow + awake) == Rest::StayAwake);
 }
 
+TEST(loop_that_turns_anyway_hands_nothing_over) {
+  Rig rig(options_of(EngineMode::Auto));
+  rig.engine.start();
+  for (int turn = 0; turn < 100; ++turn) {
+    CHECK(rig.engine.before_sleep(kNow + turn * 1'000'000'000ULL, true) == Rest::StayAwake);
+    rig.engine.poll(0, nullptr);
+  }
+  // It reads what came, as before a sleep.
+  CHECK(rig.engine.stop(60'000));
+  rig.push();
+  CHECK(rig.engine.before_sleep(kNow, true) == Rest::HasRecords);
+}
+
+TEST(loop_that_turns_anyway_asks_no_provider_whether_it_may_wait) {
+  Rig rig(options_of(EngineMode::Inline, SleepBy::WaitFd));
+  rig.engine.start();
+  const int before = rig.queue.calls().trywait;
+  CHECK(rig.engine.before_sleep(kNow, true) == Rest::StayAwake);
+  CHECK_EQ(rig.queue.calls().trywait, before);
+  CHECK(rig.engine.before_sleep(kNow) == Rest::Sleep);
+  CHECK_EQ(rig.queue.calls().trywait, before + 1);
+}
+
 TEST(loop_gives_up_staying_awake_in_vain_and_tries_again_as_often) {
   Rig rig(options_of(EngineMode::Inline));
   const uint64_t awake = 25ULL * rig.engine.options().spin_ns;
