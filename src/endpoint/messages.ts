@@ -70,11 +70,12 @@ export class MessageIterator<T extends Message | Message[]> implements AsyncIter
     let held = this.#inbox.take();
     while (held === undefined && this.#inbox.poll() !== 0) held = this.#inbox.take();
     if (held === undefined) return this.#wait();
-    const result: Result<T> = { done: false, value: this.#yield(held) };
-    if (spendTurn()) return Promise.resolve(result);
+    const value = this.#yield(held);
+    // Of a literal made just here V8 knows that it is no promise, and does not look for its `then`.
+    if (spendTurn()) return Promise.resolve<Result<T>>({ done: false, value });
     return new Promise((resolve) => {
       nextTurn(() => {
-        resolve(result);
+        resolve({ done: false, value });
       });
     });
   }
