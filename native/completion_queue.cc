@@ -15,6 +15,8 @@ namespace ofi {
 namespace {
 
 constexpr uint32_t kEngineStopMs = 2'000;
+// Between two looks at the clock.
+constexpr uint32_t kLooksOfSpin = 8;
 
 // The wait object that was really granted: what was asked for may have been ignored.
 void ask_wait_object(CompletionQueueObject& object) {
@@ -125,19 +127,23 @@ void CompletionQueueObject::read_for_program(uint32_t spin_ns, TurnBudget* budge
     return;
   }
   look();
-  if (spin_ns == 0) return;
+  if (spin_ns == 0 || ring->available() != 0) return;
   const uint64_t deadline = monotonic_ns() + spin_ns;
-  while (ring->available() == 0 && monotonic_ns() < deadline)
-    for (int i = 0; i < 8 && ring->available() == 0; ++i) {
-      pause_between_looks();
-      look();
-    }
+  while (ring->available() == 0 && monotonic_ns() < deadline) {
+    pause_between_looks();
+    look(kLooksOfSpin);
+  }
 }
 
-// Where somebody else reads just now, such as the thread of a wait, that puts it into the ring too.
-void CompletionQueueObject::look() {
+// Where somebody else reads just now, such as the thread of a wait, that puts it into the ring too. Locked once for all looks,
+// since locking costs as much as a look does.
+void CompletionQueueObject::look(uint32_t times) {
   if (is_held() || !reader->try_lock()) return;
-  if (!is_held()) reader->read(ring->room());
+  for (uint32_t i = 0; i < times && !is_held(); ++i) {
+    if (i != 0) pause_between_looks();
+    reader->read(ring->room());
+    if (ring->available() != 0) break;
+  }
   reader->unlock();
 }
 

@@ -89,8 +89,9 @@ class CompletionQueueObject : public FidObject<fid_cq> {
   int32_t holds_ = 0;
   bool needs_endpoint_ = false;
   void read_for_program(uint32_t spin_ns, TurnBudget* budget, Until until);
-  // On any thread: one read of the queue, unless somebody reads it just now or an endpoint of it closes.
-  void look();
+  // On any thread: reads the queue, up to so many times until there is a record, unless somebody reads it just now or an
+  // endpoint of it closes.
+  void look(uint32_t times = 1);
 };
 
 void register_completion_queue(Napi::Object exports, Environment* environment);
