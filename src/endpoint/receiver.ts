@@ -135,7 +135,7 @@ export class Receiver {
     const { memory } = chunk;
     let posted = false;
     try {
-      posted = endpoint.recvThenPoll(engine, memory, 0, memory.capacity, operation.context);
+      posted = endpoint.recvThenPoll(engine, memory, chunk.offset, chunk.room, operation.context);
     } finally {
       if (!posted) operations.release(operation);
     }

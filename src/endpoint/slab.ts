@@ -17,6 +17,12 @@ const LARGE_KEPT_BYTES = 32 * 1024 * 1024;
 const OVERFLOW_BYTES = 2 ** 30;
 /** The smallest receive buffer: a page. */
 export const SMALLEST_RECEIVE = 4096;
+/**
+ * Receive buffers of one size lie pages apart: were all to begin on a page, the beginnings, which are all that short messages use,
+ * would have to share a few lines of the processor's caches. So each begins a line after the one before.
+ */
+const STAGGER_BYTES = 64;
+const STAGGERED_BYTES = 4096;
 
 /** A piece of a slab, for one message. */
 export class Chunk {
@@ -42,15 +48,20 @@ export class Chunk {
     this.slab = slab;
     this.memory = slab.memory;
     this.offset = offset;
-    this.room = slab.overflows ? slab.memory.capacity : 0;
+    this.room = slab.overflows ? slab.memory.capacity - offset : 0;
     this.bytes = slab.memory.bytes.subarray(offset, offset + length);
     this.#view = this.bytes;
   }
 }
 
+/** Free chunks by size class: the index is log2 of the size. */
+type FreeLists = Chunk[][];
+
 class Slab {
   readonly memory: Memory;
   readonly size: number;
+  /** Where its chunks are kept while they are free. */
+  readonly free: FreeLists;
   region: MemoryRegion | undefined;
   /** Whether operations may use it: registered, where it must be. */
   ready: boolean;
@@ -61,6 +72,7 @@ class Slab {
   #abandoned = false;
 
   constructor(
+    free: FreeLists,
     size: number,
     bytes: number,
     overflow: number,
@@ -68,6 +80,7 @@ class Slab {
     access: Access,
     onReady: () => void,
   ) {
+    this.free = free;
     this.size = size;
     this.memory = Memory.allocate(bytes, { overflow });
     this.overflows = overflow !== 0;
@@ -123,17 +136,23 @@ function sizeFor(length: number): number {
   return length <= SMALLEST ? SMALLEST : 2 ** (32 - Math.clz32(length - 1));
 }
 
+function freeLists(): FreeLists {
+  return Array.from({ length: 54 }, () => []);
+}
+
 /** The endpoint's memory. */
 export class SlabAllocator {
   readonly #domain: Domain | undefined;
   readonly #access: Access;
   readonly #onReady: () => void;
-  // Free chunks by size class: index is log2 of the size.
-  readonly #free: Chunk[][] = Array.from({ length: 54 }, () => []);
   readonly #slabs = new Set<Slab>();
-  // The same for receive buffers, each of which has a slab, and room behind it, for itself.
-  readonly #freeReceives: Chunk[][] = Array.from({ length: 54 }, () => []);
+  readonly #free = freeLists();
+  // The same for receive buffers, each of which has a slab, and room behind it, for itself; and for those of leases, which are
+  // sent from too.
+  readonly #freeReceives = freeLists();
+  readonly #freeLeases = freeLists();
   #largeKept = 0;
+  #stagger = 0;
 
   /**
    * `domain` where the provider wants memory registered (FI_MR_LOCAL), for `access`; `onReady` when a slab became usable.
@@ -153,14 +172,14 @@ export class SlabAllocator {
   }
 
   #grow(size: number, free: Chunk[]): Chunk {
-    const slab = this.#slab(size, Math.max(SLAB_BYTES, size * 4));
+    const slab = this.#slab(this.#free, size, Math.max(SLAB_BYTES, size * 4));
     for (let offset = slab.memory.length - size; offset > 0; offset -= size)
       free.push(new Chunk(slab, offset, size));
     return new Chunk(slab, 0, size);
   }
 
-  #slab(size: number, bytes: number, overflow = 0): Slab {
-    const slab = new Slab(size, bytes, overflow, this.#domain, this.#access, this.#onReady);
+  #slab(free: FreeLists, size: number, bytes: number, overflow = 0): Slab {
+    const slab = new Slab(free, size, bytes, overflow, this.#domain, this.#access, this.#onReady);
     this.#slabs.add(slab);
     return slab;
   }
@@ -170,12 +189,23 @@ export class SlabAllocator {
    * message that is too long, and do no harm.
    */
   takeReceive(length: number): Chunk {
+    return this.#takeRoomy(this.#freeReceives, length, true);
+  }
+
+  /** The same for a lease. Where it begins on a page, whoever copies from it to another process has fewer pages to find. */
+  takeLease(length: number): Chunk {
+    return this.#takeRoomy(this.#freeLeases, length, false);
+  }
+
+  #takeRoomy(free: FreeLists, length: number, staggered: boolean): Chunk {
     if (this.#domain !== undefined) return this.take(length);
     const size = Math.max(SMALLEST_RECEIVE, length <= 2 ** 30 ? sizeFor(length) : length);
-    return (
-      this.#reuse(this.#freeReceives, size, length) ??
-      new Chunk(this.#slab(size, size, OVERFLOW_BYTES), 0, size)
-    );
+    const kept = this.#reuse(free, size, length);
+    if (kept !== undefined) return kept;
+    if (!staggered || size > LARGEST_POOLED)
+      return new Chunk(this.#slab(free, size, size, OVERFLOW_BYTES), 0, size);
+    this.#stagger = (this.#stagger + STAGGER_BYTES) % STAGGERED_BYTES;
+    return new Chunk(this.#slab(free, size, size + STAGGERED_BYTES, OVERFLOW_BYTES), this.#stagger, size);
   }
 
   /** Whether receive buffers have room behind them. */
@@ -183,11 +213,11 @@ export class SlabAllocator {
     return this.#domain === undefined;
   }
 
-  #reuse(lists: Chunk[][], size: number, length: number): Chunk | undefined {
-    const free = lists[classOf(size)];
-    const last = free.at(-1);
+  #reuse(free: FreeLists, size: number, length: number): Chunk | undefined {
+    const list = free[classOf(size)];
+    const last = list.at(-1);
     if (last === undefined || last.bytes.byteLength < length) return undefined;
-    free.pop();
+    list.pop();
     if (size > LARGEST_POOLED) this.#largeKept -= last.slab.memory.length;
     return last;
   }
@@ -195,15 +225,14 @@ export class SlabAllocator {
   // Large blocks have powers of two too, so that a block can serve again; above 2^30 the exact size.
   #takeLarge(length: number): Chunk {
     const size = length <= 2 ** 30 ? sizeFor(length) : length;
-    return this.#reuse(this.#free, size, length) ?? new Chunk(this.#slab(size, size), 0, size);
+    return this.#reuse(this.#free, size, length) ?? new Chunk(this.#slab(this.#free, size, size), 0, size);
   }
 
   /** Gives a chunk back. Only when no operation uses it. */
   release(chunk: Chunk): void {
     if (--chunk.users > 0) return;
     chunk.users = 1;
-    const { size, memory, overflows } = chunk.slab;
-    const free = (overflows ? this.#freeReceives : this.#free)[classOf(size)];
+    const { size, memory, free } = chunk.slab;
     if (size > LARGEST_POOLED) {
       if (this.#largeKept + memory.length > LARGE_KEPT_BYTES) {
         this.#discard(chunk.slab);
@@ -211,7 +240,7 @@ export class SlabAllocator {
       }
       this.#largeKept += memory.length;
     }
-    free.push(chunk);
+    free[classOf(size)].push(chunk);
   }
 
   /** Parts with a large chunk for good: its memory now belongs to whoever holds a view of it. */
@@ -238,7 +267,8 @@ export class SlabAllocator {
    * @returns What failed.
    */
   close(): Promise<unknown[]> {
-    for (const list of [...this.#free, ...this.#freeReceives]) list.length = 0;
+    for (const free of [this.#free, this.#freeReceives, this.#freeLeases])
+      for (const list of free) list.length = 0;
     return failuresOf([...this.#slabs].map((slab) => slab.close()));
   }
 
@@ -280,7 +310,7 @@ export class Lease implements Disposable {
   /** @internal */
   constructor(allocator: SlabAllocator, bytes: number) {
     checkInteger('bytes', bytes, 1, Number.MAX_SAFE_INTEGER);
-    const chunk = allocator.takeReceive(bytes);
+    const chunk = allocator.takeLease(bytes);
     owners.set(this, { allocator, chunk });
     this.data = chunk.bytes.byteLength === bytes ? chunk.bytes : chunk.bytes.subarray(0, bytes);
   }

@@ -230,3 +230,25 @@ describeOnProviders('ownership of what is received', {}, (provider) => {
     expect(b.stats().bytesCopied).toBe(0);
   });
 });
+
+// Where memory needs no registration, so that each buffer has its own.
+describeOnProviders('where receive buffers begin', { providers: ['shm', 'tcp'] }, (provider) => {
+  test('short messages lie on cache lines of their own, leases begin on pages', async () => {
+    const buffers = 8;
+    const { a, b, toB } = await openPair(provider, { receive: { buffers, size: 65536 } });
+    const iterator = b.messages({ borrow: true, batch: buffers });
+    // The first call posts them.
+    const first = next(iterator);
+    await a.send(toB, numbered(0, 64));
+    expect((await first).map(numberOf)).toEqual([0]);
+    for (let number = 1; number <= buffers; number++) await a.send(toB, numbered(number, 64));
+    // One of them is still lent.
+    await until(() => b.stats().messagesHeld === buffers - 1 || b.poll() < 0);
+    const lent = await next(iterator);
+    const lines = lent.map(({ data }) => (data.byteOffset % 4096) / 64);
+    expect(lent.map(numberOf)).toEqual(range(buffers).slice(1));
+    expect(new Set(lines).size).toBe(lent.length);
+    const leases = [100, 5000, 65536].map((bytes) => b.memory.alloc(bytes));
+    expect(leases.map(({ data }) => data.byteOffset % 4096)).toEqual([0, 0, 0]);
+  });
+});
