@@ -1,7 +1,7 @@
 /** What read(), write() and register() refuse, before anything reaches the provider; RemoteMemory's own checks. */
 import { describe, expect, test } from 'vitest';
 import { type Endpoint, type Operations, type Peer, RemoteMemory, type WriteOptions } from 'libfabric';
-import { Memory, type ProgressMode } from 'libfabric/fi';
+import { Memory } from 'libfabric/fi';
 import { rejection } from '../helpers/everyday.js';
 import { type ProviderUnderTest, describeOnProviders, openPair } from '../helpers/providers.js';
 
@@ -13,8 +13,8 @@ interface Opened {
   remote: RemoteMemory;
 }
 
-async function openWith(provider: ProviderUnderTest, progress: ProgressMode = 'auto'): Promise<Opened> {
-  const pair = await openPair(provider, { features: ['rma'], progress });
+async function openWith(provider: ProviderUnderTest): Promise<Opened> {
+  const pair = await openPair(provider, { features: ['rma'] });
   const { remote } = await pair.b.memory.register(64, ['remoteRead', 'remoteWrite']);
   return { ...pair, remote };
 }
@@ -173,16 +173,17 @@ describeOnProviders('one-sided calls refuse', { features: ['rma'] }, (provider) 
   });
 
   test('a Lease that is in use, and give it back', async () => {
-    // Inline, so that the first one cannot end before the others are asked for.
-    const { a, toB, remote } = await openWith(provider, 'inline');
+    const { a, b, toA, toB, remote } = await openWith(provider);
     const lease = a.memory.alloc(8);
-    const reading = a.read(toB, lease, remote.slice(0, 8));
+    // In use until its message comes; a read may be done before it has returned.
+    const received = a.recv(lease);
     const busy = [a.read(toB, lease, remote.slice(0, 8)), a.write(toB, lease, remote.slice(0, 8))].map(
       rejection,
     );
-    const outcomes = await Promise.all(busy);
-    await reading;
-    for (const error of outcomes) expect(error).toHaveProperty('code', 'ERR_FABRIC_BUSY');
+    for (const error of await Promise.all(busy)) expect(error).toHaveProperty('code', 'ERR_FABRIC_BUSY');
+    await b.send(toA, data);
+    await received;
+    await a.read(toB, lease, remote.slice(0, 8));
     await a.write(toB, lease, remote.slice(0, 8));
     lease[Symbol.dispose]();
     expect(await rejection(a.write(toB, lease, remote))).toHaveProperty('code', 'ERR_FABRIC_CLOSED');
