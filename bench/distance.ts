@@ -9,10 +9,19 @@ const ALIKE = 1.5;
 /** Looks at the beginning, and the pause between them: the distance that most have is the one that is waited for. */
 const FIRST_LOOKS = 15;
 const LOOK_EVERY_MS = 200;
-/** How long a run waits for that distance. */
-const PATIENCE_MS = 15_000;
-/** How often a run is repeated that the host disturbed. */
-const REPEATS = 4;
+
+/** What is done for that distance. */
+export interface Effort {
+  lookEveryMs: number;
+  /** How long a run waits for it. */
+  patienceMs: number;
+  /** How often a run is made again that the host disturbed. */
+  repeats: number;
+}
+
+const THOROUGH: Effort = { lookEveryMs: LOOK_EVERY_MS, patienceMs: 15_000, repeats: 4 };
+/** For a look at the figures: how long it takes does not depend on the host. */
+const QUICK: Effort = { lookEveryMs: LOOK_EVERY_MS, patienceMs: 0, repeats: 0 };
 
 function areAlike(left: number, right: number): boolean {
   return Math.max(left, right) <= ALIKE * Math.min(left, right);
@@ -27,30 +36,31 @@ export function commonest(looks: readonly number[]): number | undefined {
 /** Has runs made at one distance of the cores. Where nothing is pinned, or nothing can be measured, it just runs them. */
 export class Distance {
   readonly #look: () => number | undefined;
-  readonly #pauseMs: number;
-  readonly #patienceMs: number;
+  readonly #effort: Effort;
   #wanted: number | undefined;
   #runs = 0;
   #elsewhere = 0;
 
-  constructor(look: () => number | undefined, pauseMs = LOOK_EVERY_MS, patienceMs = PATIENCE_MS) {
+  constructor(look: () => number | undefined, effort: Effort) {
     this.#look = look;
-    this.#pauseMs = pauseMs;
-    this.#patienceMs = patienceMs;
+    this.#effort = effort;
   }
 
   /** Of the two cores, by the program core_distance. */
-  static of({ pair }: Cores, program: () => string): Distance {
-    return new Distance(() => {
-      if (pair === undefined) return undefined;
-      try {
-        const options = { encoding: 'utf8', timeout: 10_000 } as const;
-        const { status, stdout } = spawnSync(program(), pair.map(String), options);
-        return status === 0 && Number(stdout) > 0 ? Number(stdout) : undefined;
-      } catch {
-        return undefined; // no compiler
-      }
-    });
+  static of({ pair }: Cores, program: () => string, isQuick: boolean): Distance {
+    return new Distance(
+      () => {
+        if (pair === undefined) return undefined;
+        try {
+          const options = { encoding: 'utf8', timeout: 10_000 } as const;
+          const { status, stdout } = spawnSync(program(), pair.map(String), options);
+          return status === 0 && Number(stdout) > 0 ? Number(stdout) : undefined;
+        } catch {
+          return undefined; // no compiler
+        }
+      },
+      isQuick ? QUICK : THOROUGH,
+    );
   }
 
   async #settle(): Promise<void> {
@@ -61,7 +71,7 @@ export class Distance {
       looks.push(ns);
       // As a machine of its own says at once.
       if (looks.length === 3 && looks.every((look) => areAlike(look, ns))) break;
-      await delay(this.#pauseMs);
+      await delay(this.#effort.lookEveryMs);
     }
     this.#wanted = commonest(looks);
   }
@@ -72,7 +82,7 @@ export class Distance {
       const ns = this.#look();
       if (ns !== undefined && areAlike(ns, wanted)) return true;
       if (performance.now() >= deadline) return false;
-      await delay(this.#pauseMs);
+      await delay(this.#effort.lookEveryMs);
     }
   }
 
@@ -81,13 +91,15 @@ export class Distance {
     if (this.#runs++ === 0) await this.#settle();
     const wanted = this.#wanted;
     if (wanted === undefined) return work();
-    for (let repeat = 0; repeat < REPEATS; repeat++) {
-      if (!(await this.#isThere(wanted, this.#patienceMs))) break;
+    const { patienceMs, repeats } = this.#effort;
+    for (let repeat = 0; ; repeat++) {
+      const wasThere = await this.#isThere(wanted, patienceMs);
       const result = await work();
-      if (await this.#isThere(wanted, 0)) return result;
+      if (wasThere && (await this.#isThere(wanted, 0))) return result;
+      if (wasThere && repeat < repeats) continue;
+      this.#elsewhere += 1;
+      return result;
     }
-    this.#elsewhere += 1;
-    return work();
   }
 
   /** In words, for whoever reads the figures. */

@@ -211,7 +211,7 @@ async function main(): Promise<number> {
     if (load > 0.5) say(`the machine is busy (load ${load.toFixed(1)}): the figures will be noisy`);
   }
   const programs = (): NativePrograms => nativePrograms(options.native);
-  const distance = Distance.of(cores, () => programs().coreDistance);
+  const distance = Distance.of(cores, () => programs().coreDistance, options.quick);
   const setting = { version, runs, cores, programs, distance };
   return await (isMatrix ? runMatrixOf : runRows)(options, setting);
 }

@@ -1,6 +1,6 @@
 /** Runs are made at one distance of the cores, where that can be had. */
 import { describe, expect, test } from 'vitest';
-import { Distance, commonest } from '../../bench/distance.js';
+import { Distance, type Effort, commonest } from '../../bench/distance.js';
 
 describe('commonest', () => {
   test.each([
@@ -14,9 +14,16 @@ describe('commonest', () => {
   });
 });
 
+const patient: Effort = { lookEveryMs: 0, patienceMs: 5, repeats: 3 };
+const hasty: Effort = { lookEveryMs: 0, patienceMs: 0, repeats: 0 };
+
 /** Looks that are given one after the other, the last one for ever. */
+function distanceWith(effort: Effort, ...looks: (number | undefined)[]): Distance {
+  return new Distance(() => (looks.length > 1 ? looks.shift() : looks[0]), effort);
+}
+
 function distanceOf(...looks: (number | undefined)[]): Distance {
-  return new Distance(() => (looks.length > 1 ? looks.shift() : looks[0]), 0, 5);
+  return distanceWith(patient, ...looks);
 }
 
 /** How often the work ran, and what its result was. */
@@ -53,5 +60,19 @@ describe('run', () => {
     expect(distance.text).toBe(
       'a cache line takes 67 ns from core to core (1 of 1 runs were made while they were elsewhere)',
     );
+  });
+
+  test('runs again no more often than it may', async () => {
+    // There, away: for each run.
+    const moving = [0, 1, 2, 3].flatMap(() => [67, 290]);
+    const distance = distanceOf(67, 67, 67, ...moving);
+    expect(await ran(distance)).toEqual([4, 4]);
+    expect(distance.text).toContain('(1 of 1 runs were made while they were elsewhere)');
+  });
+
+  test.each([[[290]], [[67, 290]]])('runs once in any case where it is to be quick: %j', async (looks) => {
+    const distance = distanceWith(hasty, 67, 67, 67, ...looks, 67);
+    expect(await ran(distance)).toEqual([1, 1]);
+    expect(distance.text).toContain('(1 of 1 runs were made while they were elsewhere)');
   });
 });
