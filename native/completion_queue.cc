@@ -79,6 +79,7 @@ Napi::Value open_completion_queue(const Napi::CallbackInfo& info) {
   if (!object->ring_block) return resolved(info.Env(), -FI_ENOMEM);
   object->domain = domain->fid;
   object->fabric = domain->fabric;
+  object->lent_regions = domain->lent_regions;
   object->shared_wait_set = environment.open_shared<WaitSetObject>(handle_argument(info, 4));
   std::vector<std::shared_ptr<Object>> parents{domain};
   if (object->shared_wait_set != nullptr) parents.emplace_back(object->shared_wait_set);
@@ -214,6 +215,7 @@ Napi::Value start_engine(const Napi::CallbackInfo& info) {
   options.sleep_by = static_cast<SleepBy>(handle_argument(info, 3));
   options.spin_ns = handle_argument(info, 4) * 1'000;
   options.max_sleep_ns = handle_argument(info, 5) * 1'000;
+  options.lent_regions = object->lent_regions;
   options.loop_tells = environment.loop_watch() != nullptr;
   // Wait calls on a queue without a wait object crash in several providers.
   if (object->wait_fd < 0 && options.sleep_by == SleepBy::WaitFd) options.sleep_by = SleepBy::Backoff;

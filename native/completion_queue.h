@@ -59,6 +59,7 @@ class CompletionQueueObject : public FidObject<fid_cq> {
 
   fid_domain* domain = nullptr;
   fid_fabric* fabric = nullptr;
+  std::shared_ptr<const std::atomic<uint32_t>> lent_regions;  // the domain's
   int wait_fd = -1;
   // Where the queue's own wait object never becomes quiet again (net 1.17), one of the fabric's is used.
   fid_wait* wait_set = nullptr;

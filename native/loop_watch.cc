@@ -1,6 +1,7 @@
 #include "loop_watch.h"
 
 #include <dlfcn.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 #include <uv.h>
@@ -59,6 +60,11 @@ const UvFunctions* uv() {
   return complete ? &functions : nullptr;
 }
 
+bool is_quiet(int fd) {
+  pollfd state{fd, POLLIN, 0};
+  return ::poll(&state, 1, 0) == 0;
+}
+
 template <typename Handle>
 uv_handle_t* as_handle(Handle* handle) {
   return reinterpret_cast<uv_handle_t*>(handle);
@@ -90,7 +96,7 @@ struct LoopWatch::State {
     bool watch(uv_poll_t* handle, int fd);
     static void start(uv_poll_t* handle);
     void watch_events();
-    void believe_again(uint64_t now_ns);
+    void believe_again();
     void woken(uv_poll_t* handle);
     void close();
   };
@@ -151,7 +157,7 @@ struct LoopWatch::State {
     uint64_t timed_ms = UINT64_MAX;
     const uint64_t now = monotonic_ns();
     for (Watched* entry : watched) {
-      entry->believe_again(now);
+      if (now >= entry->believed_again_ns) entry->believe_again();
       switch (entry->engine->before_sleep(now, turns)) {
         case Rest::HasRecords: run_script = true; break;
         case Rest::StayAwake: stay_awake = true; break;
@@ -203,10 +209,10 @@ void LoopWatch::State::Watched::watch_events() {
   if (epoll_ctl(events_fd, EPOLL_CTL_ADD, engine->wait_fd(), &event) == 0) watch(&events, events_fd);
 }
 
-void LoopWatch::State::Watched::believe_again(uint64_t now_ns) {
-  if (believed_again_ns == 0 || now_ns < believed_again_ns) return;
+void LoopWatch::State::Watched::believe_again() {
+  if (believed_again_ns == 0) return;
   believed_again_ns = 0;
-  believed_since_ns = now_ns;
+  believed_since_ns = monotonic_ns();
   vain_wakes = 0;
   engine->trust_fd(true);
   if (open_handles == 2) uv()->poll_stop(&events);
@@ -223,9 +229,19 @@ void LoopWatch::State::Watched::woken(uv_poll_t* handle) {
   if (engine->poll(0, nullptr) != 0) {
     vain_wakes = 0;
     state->environment->notify_script();
-  } else if (handle == &poll && state->may_block && ++vain_wakes == kVainWakesAllowed) {
+  } else if (handle == &poll && state->may_block) {
     // A loop that stays awake does not clear the file descriptor: only one that wakes a sleeper is to blame.
-    watch_events();
+    if (is_quiet(engine->wait_fd())) {
+      // What woke it was dealt with, and brings no completion: peers read or write this process's memory, or connect.
+      vain_wakes = 0;
+      engine->note_traffic();
+    } else if (++vain_wakes == kVainWakesAllowed) {
+      watch_events();
+    }
+  } else if (handle == &events && engine->lends_memory()) {
+    // Peers may keep it readable for as long as they read and write; then events go on too.
+    believe_again();
+    engine->note_traffic();
   }
 }
 

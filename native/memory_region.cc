@@ -81,6 +81,21 @@ int register_with_attributes(MemoryRegionObject& object, uint64_t access, uint64
   return fi_mr_regattr(object.domain, reinterpret_cast<const fi_mr_attr*>(&attr), flags, &object.fid);
 }
 
+int register_by(uint32_t call, MemoryRegionObject& object, uint64_t access, uint64_t key, uint64_t flags,
+                Attributes& attributes) {
+  const std::vector<iovec>& vectors = object.vectors;
+  switch (call) {
+    case kRegv:
+      if (!OFI_HAS_OP(object.domain->mr, fi_ops_mr, regv)) return kUnsupported;
+      return fi_mr_regv(object.domain, vectors.data(), vectors.size(), access, 0, key, flags, &object.fid,
+                        nullptr);
+    case kRegattr: return register_with_attributes(object, access, key, flags, attributes);
+    default:
+      return fi_mr_reg(object.domain, vectors[0].iov_base, vectors[0].iov_len, access, 0, key, flags,
+                       &object.fid, nullptr);
+  }
+}
+
 // registerMemory(domain, call, parts, access, requestedKey, flags, attributes): fi_mr_reg(3) of one part, fi_mr_regv(3)
 // or fi_mr_regattr(3).
 Napi::Value register_memory_call(const Napi::CallbackInfo& info) {
@@ -90,6 +105,7 @@ Napi::Value register_memory_call(const Napi::CallbackInfo& info) {
   const uint32_t call = handle_argument(info, 1);
   auto object = std::make_shared<MemoryRegionObject>();
   object->domain = domain->fid;
+  object->lent_regions = domain->lent_regions;
   const int32_t refusal = read_parts(environment, info[2], *object);
   if (refusal != kOk) return resolved(info.Env(), refusal);
   std::vector<std::shared_ptr<Object>> parents{domain};
@@ -99,17 +115,9 @@ Napi::Value register_memory_call(const Napi::CallbackInfo& info) {
   const uint64_t flags = big(info[5]);
   auto attributes = std::make_shared<Attributes>(read_attributes(info[6], object->vectors));
   return environment.open_object(object, parents, [object, call, access, key, flags, attributes] {
-    const std::vector<iovec>& vectors = object->vectors;
-    switch (call) {
-      case kRegv:
-        if (!OFI_HAS_OP(object->domain->mr, fi_ops_mr, regv)) return static_cast<int>(kUnsupported);
-        return fi_mr_regv(object->domain, vectors.data(), vectors.size(), access, 0, key, flags, &object->fid,
-                          nullptr);
-      case kRegattr: return register_with_attributes(*object, access, key, flags, *attributes);
-      default:
-        return fi_mr_reg(object->domain, vectors[0].iov_base, vectors[0].iov_len, access, 0, key, flags,
-                         &object->fid, nullptr);
-    }
+    const int status = register_by(call, *object, access, key, flags, *attributes);
+    if (status == 0) object->begin_lending(access);
+    return status;
   });
 }
 
@@ -205,6 +213,21 @@ Napi::Value memory_region(const Napi::CallbackInfo& info) {
 }
 
 }  // namespace
+
+void MemoryRegionObject::begin_lending(uint64_t access) {
+  if ((access & (FI_REMOTE_READ | FI_REMOTE_WRITE)) == 0) return;
+  is_lent_ = true;
+  lent_regions->fetch_add(1, std::memory_order_relaxed);
+}
+
+int MemoryRegionObject::close_blocking() {
+  const int status = FidObject::close_blocking();
+  if (status == 0 && is_lent_) {
+    is_lent_ = false;
+    lent_regions->fetch_sub(1, std::memory_order_relaxed);
+  }
+  return status;
+}
 
 void MemoryRegionObject::describe() {
   if (describes_) return;

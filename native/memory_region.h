@@ -13,12 +13,16 @@ class MemoryRegionObject : public FidObject<fid_mr> {
   static constexpr Kind kKind = Kind::MemoryRegion;
   MemoryRegionObject() : FidObject(kKind, "MemoryRegion") {}
   void before_close() override { stop_describing(); }
+  int close_blocking() override;
   void after_failed_close() override { describe(); }
   // Operations on the memory carry the region's descriptor from now on, or no longer.
   void describe();
   void stop_describing();
+  // It was registered, for accesses that may be a peer's (fi_mr_reg(3)).
+  void begin_lending(uint64_t access);
 
   fid_domain* domain = nullptr;
+  std::shared_ptr<std::atomic<uint32_t>> lent_regions;
   // What is registered, and where in each of them.
   std::vector<std::shared_ptr<MemoryObject>> memories;
   std::vector<iovec> vectors;
@@ -29,6 +33,7 @@ class MemoryRegionObject : public FidObject<fid_mr> {
 
  private:
   bool describes_ = false;
+  bool is_lent_ = false;
 };
 
 void register_memory_region(Napi::Object exports, Environment* environment);

@@ -32,6 +32,8 @@ constexpr uint32_t kSendsLookedThrough = 16;
 // How often in a row fi_trywait may refuse, or a wait end at once, while nothing is there to read, before the queue's
 // wait object is not trusted.
 constexpr uint32_t kRefusalsAllowed = 64;
+// For how long it may where peers have access to memory: what they move keeps a queue busy without any completion.
+constexpr uint64_t kRefusalsAllowedToLenderNs = 2'000'000'000;
 // Periods of staying awake that found nothing in a row, after which the loop sleeps at once so many times.
 constexpr uint32_t kVainAwakenings = 4;
 constexpr uint32_t kAwakeningsSkipped = 32;
@@ -231,6 +233,12 @@ bool Engine::stays_awake(uint64_t now_ns) {
   return false;
 }
 
+bool Engine::may_refuse_on(uint64_t now_ns) {
+  if (refusals_to_sleep_++ == 0) refused_since_ns_ = now_ns;
+  if (refusals_to_sleep_ < kRefusalsAllowed) return true;
+  return lends_memory() && now_ns - refused_since_ns_ < kRefusalsAllowedToLenderNs;
+}
+
 Rest Engine::before_sleep(uint64_t now_ns, bool turns_anyway) {
   if (poll(0, nullptr) != 0) {
     if (now_ns < awake_until_ns_) vain_awakenings_ = 0;
@@ -246,7 +254,7 @@ Rest Engine::before_sleep(uint64_t now_ns, bool turns_anyway) {
     } else {
       // fi_trywait refuses where there is something to read; rxm tells everything so.
       if (poll(0, nullptr) != 0) return Rest::HasRecords;
-      if (++refusals_to_sleep_ < kRefusalsAllowed) return Rest::StayAwake;
+      if (may_refuse_on(now_ns)) return Rest::StayAwake;
       // It refuses for ever.
     }
     // Sleep anyway, and let the thread (or a timer) look.

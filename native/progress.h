@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <thread>
 
 #include "completion_reader.h"
@@ -28,6 +29,8 @@ struct EngineOptions {
   uint32_t spin_ns = 20'000;
   // The longest pause between looks where nothing else would tell of something to read.
   uint32_t max_sleep_ns = 1'000'000;
+  // How many regions of the domain peers may read and write, which brings this side no completion.
+  std::shared_ptr<const std::atomic<uint32_t>> lent_regions;
   // Whether the environment has a loop watch. Without one nobody tells when the loop goes to sleep, so the thread
   // always reads.
   bool loop_tells = true;
@@ -88,6 +91,16 @@ class Engine {
   Rest before_sleep(uint64_t now_ns, bool turns_anyway = false);
   // Something was posted: stay awake for its completion.
   void note_activity() { ++activity_; }
+  // Something was there that brings no completion.
+  void note_traffic() {
+    ++activity_;
+    vain_awakenings_ = 0;
+    refusals_to_sleep_ = 0;
+  }
+  // Whether peers have access to memory of this side's.
+  bool lends_memory() const {
+    return options_.lent_regions != nullptr && options_.lent_regions->load(std::memory_order_relaxed) != 0;
+  }
   // From now on no wait call is made on the queue, only reads.
   void give_up_waiting() { waiting_given_up_.store(true); }
 
@@ -124,6 +137,7 @@ class Engine {
   bool wait_may_begin();
   void hand_over();
   bool stays_awake(uint64_t now_ns);
+  bool may_refuse_on(uint64_t now_ns);
   // Whether reading is the thread's business alone.
   bool in_charge() const {
     return options_.mode == EngineMode::Thread || !options_.loop_tells ||
@@ -145,6 +159,7 @@ class Engine {
   uint32_t misses_ = 0;
   uint32_t skipped_spins_ = 0;
   uint32_t refusals_to_sleep_ = 0;
+  uint64_t refused_since_ns_ = 0;
   uint64_t spins_missed_ = 0;
   bool fd_is_trusted_ = true;
 

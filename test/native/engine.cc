@@ -381,6 +381,33 @@ TEST(refusal_to_sleep_that_is_due_to_a_completion_is_no_distrust) {
   }
 }
 
+TEST(lender_that_refuses_is_believed_for_two_seconds) {
+  const auto lent_regions = std::make_shared<std::atomic<uint32_t>>(1);
+  EngineOptions options = options_of(EngineMode::Inline, SleepBy::WaitFd);
+  options.lent_regions = lent_regions;
+  Rig rig(options);
+  rig.queue.trywait_answer = -FI_EAGAIN;
+  constexpr uint64_t kTurnNs = 1'000'000;
+  uint64_t now = kNow;
+  auto turns_awake = [&] {
+    int turns = 0;
+    while (turns < 10'000 && rig.engine.before_sleep(now) == Rest::StayAwake) {
+      ++turns;
+      now += kTurnNs;
+    }
+    return turns;
+  };
+  CHECK_EQ(turns_awake(), 2'000);
+  CHECK_EQ(turns_awake(), 0);
+  // What is there goes on, the loop learns: so it is busy after all. Its own stay of 25 spins comes first.
+  rig.engine.note_traffic();
+  CHECK_EQ(turns_awake(), 2'001);
+  // Without a region that peers have access to it is as any other.
+  lent_regions->store(0);
+  rig.engine.note_traffic();
+  CHECK_EQ(turns_awake(), 64);
+}
+
 TEST(queue_that_refuses_for_ever_lets_the_loop_sleep) {
   for (const EngineMode mode : {EngineMode::Inline, EngineMode::Auto}) {
     Rig rig(options_of(mode, SleepBy::WaitFd));
