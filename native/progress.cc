@@ -34,6 +34,8 @@ constexpr uint32_t kSendsLookedThrough = 16;
 constexpr uint32_t kRefusalsAllowed = 64;
 // For how long it may where peers have access to memory: what they move keeps a queue busy without any completion.
 constexpr uint64_t kRefusalsAllowedToLenderNs = 2'000'000'000;
+// Such a queue is read so many times in one turn of the loop, since each time takes in one message of one peer.
+constexpr uint32_t kLooksOfLender = 16;
 // Periods of staying awake that found nothing in a row, after which the loop sleeps at once so many times.
 constexpr uint32_t kVainAwakenings = 4;
 constexpr uint32_t kAwakeningsSkipped = 32;
@@ -253,7 +255,9 @@ Rest Engine::before_sleep(uint64_t now_ns, bool turns_anyway) {
       if (fd_is_trusted_) return Rest::Sleep;
     } else {
       // fi_trywait refuses where there is something to read; rxm tells everything so.
-      if (poll(0, nullptr) != 0) return Rest::HasRecords;
+      const uint32_t looks = lends_memory() ? kLooksOfLender : 1;
+      for (uint32_t i = 0; i < looks; ++i)
+        if (poll(0, nullptr) != 0) return Rest::HasRecords;
       if (may_refuse_on(now_ns)) return Rest::StayAwake;
       // It refuses for ever.
     }

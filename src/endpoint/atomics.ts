@@ -97,7 +97,7 @@ export class Atomics {
       request.bring = (chunk) => {
         setBytes(result, chunk.bytes.subarray(2 * step, 2 * step + length));
       };
-    await oneSided.run(request, options);
+    await oneSided.start(request, options);
     return result;
   }
 

@@ -3,8 +3,8 @@ import { checkBytes, rangeError, typeError, unsupportedError } from '../fi/error
 import { RemoteMemory } from '../fi/index.js';
 import { checkCompletion, checkData, checkPeer, checkReadInto } from './arguments.js';
 import type { Core } from './core.js';
-import { checkDeadline } from './deadline.js';
-import { Kind, type Operation, type Waiter, fillsLease } from './operation.js';
+import { checkDeadline, hasDeadline } from './deadline.js';
+import { Kind, type Operation, Outcome, type Waiter, fillsLease, settling } from './operation.js';
 import type { Peer, PeerOwner } from './peer.js';
 import type { SendQueue } from './send-queue.js';
 import { type Chunk, Lease, copyInto } from './slab.js';
@@ -34,6 +34,9 @@ export interface Needs {
   readable?: boolean;
   writable?: boolean;
 }
+
+/** Resolved already: the answer where the operation is done when its call returns. */
+const RESOLVED = Promise.resolve();
 
 const words = { readable: 'remoteRead', writable: 'remoteWrite' } as const;
 
@@ -77,12 +80,25 @@ export class OneSided {
     return checked;
   }
 
-  async write(
+  write(
     peer: Peer,
     data: Uint8Array | Lease,
     remote: RemoteMemoryDescriptor,
     options: WriteOptions | undefined,
   ): Promise<void> {
+    try {
+      return this.start(this.#writing(peer, data, remote, options), options) ?? RESOLVED;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  #writing(
+    peer: Peer,
+    data: Uint8Array | Lease,
+    remote: RemoteMemoryDescriptor,
+    options: WriteOptions | undefined,
+  ): Request {
     this.check(peer, options);
     if ((options as SendOptions | undefined)?.immediate !== undefined)
       throw unsupportedError('write() carries no immediate data: send() a message behind it', 'fi_writedata');
@@ -107,18 +123,35 @@ export class OneSided {
       request.fill = ({ bytes }) => {
         copyInto(bytes, checkBytes('data', data));
       };
-    await this.run(request, options);
+    return request;
   }
 
-  async read(
+  read(
     peer: Peer,
     into: Uint8Array | Lease | number,
     remote: RemoteMemoryDescriptor,
     options: Deadline | undefined,
   ): Promise<Uint8Array> {
-    this.check(peer, options);
-    const { memory: own, endpoint } = this.core;
-    const length = checkReadInto(into, own, this.#limits);
+    try {
+      this.check(peer, options);
+      const length = checkReadInto(into, this.core.memory, this.#limits);
+      const bytes =
+        typeof into === 'number' ? new Uint8Array(into) : into instanceof Lease ? into.data : into;
+      const done = this.start(this.#reading(peer, into, bytes, length, remote), options);
+      return done === undefined ? Promise.resolve(bytes) : done.then(() => bytes);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  #reading(
+    peer: Peer,
+    into: Uint8Array | Lease | number,
+    bytes: Uint8Array,
+    length: number,
+    remote: RemoteMemoryDescriptor,
+  ): Request {
+    const { endpoint } = this.core;
     const source = this.checkRemote(remote, length, { readable: true });
     const { address } = peer;
     const request: Request = {
@@ -129,23 +162,58 @@ export class OneSided {
       length,
       call: ({ memory, offset }, context) => endpoint.read(memory, offset, length, address, source, context),
     };
-    if (into instanceof Lease) {
-      await this.run(request, options);
-      return into.data;
-    }
-    const bytes = typeof into === 'number' ? new Uint8Array(into) : into;
-    request.bring = (chunk) => {
-      copyInto(checkBytes('into', bytes), chunk.first(length));
-    };
-    await this.run(request, options);
-    return bytes;
+    if (!(into instanceof Lease))
+      request.bring = (chunk) => {
+        copyInto(checkBytes('into', bytes), chunk.first(length));
+      };
+    return request;
   }
 
-  /** Posts a request as soon as there is room, and looks at once whether it is done. */
-  run(request: Request, deadline: Deadline | undefined): Promise<void> {
-    const { kind, peer, lease } = request;
+  /** Posts a request as soon as there is room, and looks at once whether it is done: undefined where it is. */
+  start(request: Request, deadline: Deadline | undefined): Promise<void> | undefined {
     // Nothing is to be moved: shm and rxd never complete such a one.
-    if (request.length === 0) return Promise.resolve();
+    if (request.length === 0) return undefined;
+    if (request.peer.waiting.length !== 0 || (deadline !== undefined && hasDeadline(deadline)))
+      return this.#enqueue(request, deadline);
+    const { kind, peer, lease } = request;
+    const fills = fillsLease(kind);
+    // In flight from here on, for the program; once it is posted, the operation gives it back.
+    if (fills) lease?.beginReceive();
+    else lease?.beginSend();
+    const outcome = new Outcome();
+    let operation: Operation | undefined;
+    try {
+      operation = this.#post(request, outcome);
+    } finally {
+      if (operation === undefined) lease?.end(fills);
+    }
+    if (operation === undefined) return this.#enqueue(request, deadline);
+    // Of several at once the first would spin for what the others could start meanwhile.
+    this.core.poll(peer.inFlight === 1);
+    if (!outcome.settled) return this.#fairly(this.#pending(operation));
+    if (outcome.failed) return Promise.reject(outcome.reason);
+    return spendTurn() ? undefined : untilNextTurn();
+  }
+
+  /** Of an operation that the provider has and nobody waits for yet. */
+  #pending(operation: Operation): Promise<void> {
+    const { core } = this;
+    core.beginWait();
+    return new Promise((resolve, reject) => {
+      operation.send = settling({ resolve, reject }, () => {
+        core.endWait();
+      });
+    });
+  }
+
+  /** Not before the loop's next turn, where this one has settled enough. */
+  #fairly(done: Promise<void>): Promise<void> {
+    return spendTurn() ? done : Promise.all([done, untilNextTurn()]).then(() => undefined);
+  }
+
+  /** In the line of the peer's, which deadlines end. */
+  #enqueue(request: Request, deadline: Deadline | undefined): Promise<void> {
+    const { kind, peer, lease } = request;
     const fills = fillsLease(kind);
     // In flight from here on, for the program; once it is posted, the operation gives it back.
     if (fills) lease?.beginReceive();
@@ -161,10 +229,8 @@ export class OneSided {
       },
       deadline,
     );
-    // Of several at once the first would spin for what the others could start meanwhile.
     this.core.poll(peer.inFlight === 1);
-    if (spendTurn()) return done;
-    return Promise.all([done, untilNextTurn()]).then(() => undefined);
+    return this.#fairly(done);
   }
 
   /** Gives a request to the provider; undefined where there is no room. Throws what else the provider says. */

@@ -40,6 +40,23 @@ export interface Waiter<T> {
   reject(reason: unknown): void;
 }
 
+/** Stands for a waiter while the caller itself looks whether the operation is done: then there need be no promise. */
+export class Outcome implements Waiter<void> {
+  settled = false;
+  failed = false;
+  reason: unknown;
+
+  resolve(): void {
+    this.settled = true;
+  }
+
+  reject(reason: unknown): void {
+    this.settled = true;
+    this.failed = true;
+    this.reason = reason;
+  }
+}
+
 /** A waiter that cleans up before it settles. */
 export function settling<T>(waiter: Waiter<T>, cleanUp: () => void): Waiter<T> {
   return {
