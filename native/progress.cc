@@ -20,6 +20,8 @@ constexpr uint64_t kShortestPause = 10'000;
 constexpr uint64_t kAwayTick = 1'000'000;
 // The thread's tick grows to this while there is nothing for it to do.
 constexpr uint64_t kIdleTick = 8'000'000;
+// A loop that reads so often in that time is busy with messages.
+constexpr uint64_t kBusyReads = 32;
 constexpr uint32_t kThreadBatch = 256;
 // Looks before a spin takes the time, and what they count for in the budget.
 constexpr uint32_t kFreeLooks = 16;
@@ -313,6 +315,13 @@ void Engine::rest_as_thread(uint64_t interval_ns) {
   if (got > 0) wake_();
 }
 
+// Each look takes the processor of a loop that spins, where it has no other, for longer than its peer spins for an answer. One
+// that reads all the time is therefore looked after more and more rarely.
+uint64_t Engine::tick_beside(uint64_t reads, uint64_t interval_ns) {
+  if (reads * kAwayTick < kBusyReads * std::max(interval_ns, kAwayTick)) return kAwayTick;
+  return std::clamp(interval_ns * 2, kAwayTick, kIdleTick);
+}
+
 void Engine::run() {
   pthread_setname_np(pthread_self(), "libfabric");
   // Pauses of 10 µs are meant: the kernel's default slack is 50 µs.
@@ -330,7 +339,7 @@ void Engine::run() {
     if (got != 0 || hand_overs != hand_overs_seen) {
       interval = kShortestPause;
     } else if (!in_charge && !loop_is_away) {
-      interval = kAwayTick;
+      interval = tick_beside(reads - reads_seen, interval);
     } else {
       interval = std::min<uint64_t>(interval * 2, in_charge ? longest_pause_ns() : kIdleTick);
     }

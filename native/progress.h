@@ -122,6 +122,9 @@ class Engine {
   uint64_t thread_reads() const { return thread_reads_.load(std::memory_order_relaxed); }
   uint64_t loop_spins_missed() const { return spins_missed_; }
 
+  // How long the thread sleeps beside a loop that has read so often in its last sleep of `interval_ns`.
+  static uint64_t tick_beside(uint64_t reads, uint64_t interval_ns);
+
   // At process exit: stops every engine of the process.
   static void stop_all(uint32_t bound_ms);
 

@@ -381,6 +381,20 @@ TEST(refusal_to_sleep_that_is_due_to_a_completion_is_no_distrust) {
   }
 }
 
+TEST(loop_that_reads_all_the_time_is_looked_after_more_rarely) {
+  constexpr uint64_t kMs = 1'000'000;
+  CHECK_EQ(Engine::tick_beside(31, kMs), kMs);
+  CHECK_EQ(Engine::tick_beside(32, kMs), 2 * kMs);
+  CHECK_EQ(Engine::tick_beside(64, 2 * kMs), 4 * kMs);
+  CHECK_EQ(Engine::tick_beside(128, 4 * kMs), 8 * kMs);
+  CHECK_EQ(Engine::tick_beside(256, 8 * kMs), 8 * kMs);
+  // It computes in between.
+  CHECK_EQ(Engine::tick_beside(255, 8 * kMs), kMs);
+  // After pauses that were short, since the thread was reading itself.
+  CHECK_EQ(Engine::tick_beside(1, kMs / 100), kMs);
+  CHECK_EQ(Engine::tick_beside(1'000, kMs / 100), kMs);
+}
+
 TEST(lender_that_refuses_is_believed_for_two_seconds) {
   const auto lent_regions = std::make_shared<std::atomic<uint32_t>>(1);
   EngineOptions options = options_of(EngineMode::Inline, SleepBy::WaitFd);
