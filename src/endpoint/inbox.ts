@@ -250,8 +250,8 @@ export class Inbox {
     return held;
   }
 
-  /** The message with data of its own; its buffer goes back. */
-  own(held: Held): ArrivedMessage {
+  /** The message with data of its own; its buffer goes back. `moreFollow`: as giveBack(). */
+  own(held: Held, moreFollow = false): ArrivedMessage {
     const { chunk, kept, pooled, moved } = held;
     if (moved !== undefined) return held.message(moved);
     if (isLarge(chunk, kept)) {
@@ -267,12 +267,12 @@ export class Inbox {
     const data = new Uint8Array(kept);
     copyInto(data, held.bytes);
     this.#core.counters.bytesCopied += kept;
-    this.giveBack(held);
+    this.giveBack(held, moreFollow);
     return held.message(data);
   }
 
-  /** Nobody needs the buffer of a message any more. */
-  giveBack(held: Held): void {
+  /** Nobody needs the buffer of a message any more. `moreFollow` at once: so one buffer need not be posted for itself. */
+  giveBack(held: Held, moreFollow = false): void {
     if (held.moved !== undefined) return;
     if (!held.pooled) {
       this.#core.memory.release(held.chunk);
@@ -280,7 +280,7 @@ export class Inbox {
     }
     this.#free.push(held.chunk);
     if (this.#wanted === 0) this.#shrink();
-    else this.refillSeveral();
+    else if (this.#posted !== 0 || !moreFollow) this.refillSeveral();
   }
 
   /** At close: iterators end. */

@@ -132,18 +132,19 @@ export class MessageIterator<T extends Message | Message[]> implements AsyncIter
 
   #yield(first: Held): T {
     const { batch } = this.#options;
-    if (batch === undefined) return this.#message(first) as T;
-    const messages = [this.#message(first)];
+    if (batch === undefined) return this.#message(first, false) as T;
+    const messages = [this.#message(first, true)];
     while (messages.length < batch) {
       const held = this.#inbox.take();
       if (held === undefined) break;
-      messages.push(this.#message(held));
+      messages.push(this.#message(held, true));
     }
+    this.#inbox.refillSeveral();
     return messages as T;
   }
 
-  #message(held: Held): Message {
-    if (this.#options.borrow !== true) return this.#inbox.own(held);
+  #message(held: Held, moreFollow: boolean): Message {
+    if (this.#options.borrow !== true) return this.#inbox.own(held, moreFollow);
     const message = new BorrowedMessage(this.#inbox, held);
     this.#borrowed.push(message);
     return message;
