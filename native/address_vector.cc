@@ -382,11 +382,11 @@ void AddressVectorObject::note_name(int32_t address, const uint8_t* bytes, size_
 }
 
 // It may be told of before its file is there.
-bool AddressVectorObject::is_free(ShmPeer& peer) {
+bool AddressVectorObject::is_free(ShmPeer& peer, LookAgain again) {
   if (peer.lock == nullptr && !peer.name.empty()) peer.lock = ShmLock::of(kShmDirectory, peer.name);
   if (peer.lock == nullptr) return true;
   peer.lock->prefetch();
-  return peer.lock->becomes_free();
+  return peer.lock->becomes_free(again);
 }
 
 void AddressVectorObject::remove(int32_t address) {

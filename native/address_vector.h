@@ -51,9 +51,9 @@ class AddressVectorObject : public FidObject<fid_av> {
   // What was inserted, which may be an endpoint's of shm.
   void note_name(int32_t address, const uint8_t* bytes, size_t length);
   // Whether shm would not wait for whoever keeps the lock of a live one.
-  bool may_be_entered(int32_t address) {
+  bool may_be_entered(int32_t address, LookAgain again) {
     return static_cast<size_t>(address) >= shm_peers_.size() ||
-           is_free(shm_peers_[static_cast<size_t>(address)]);
+           is_free(shm_peers_[static_cast<size_t>(address)], again);
   }
 
   fid_domain* domain = nullptr;
@@ -73,7 +73,7 @@ class AddressVectorObject : public FidObject<fid_av> {
     std::string name;
     std::shared_ptr<const ShmLock> lock;
   };
-  static bool is_free(ShmPeer& peer);
+  static bool is_free(ShmPeer& peer, LookAgain again);
   std::vector<ShmPeer> shm_peers_;
   bool is_live_wide(int32_t address) const {
     const auto place = static_cast<size_t>(address - kWide);

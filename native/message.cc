@@ -15,14 +15,15 @@ int32_t check_datagram(const EndpointObject& endpoint, uint64_t length, Directio
 namespace {
 
 // shm waits for the lock of whom it sends to, and for an endpoint's own where the message of a receive is there already.
-bool may_enter(EndpointObject& endpoint, int32_t peer, Direction direction) {
-  return direction == Direction::Receive ? endpoint.own_lock->becomes_free()
-                                         : endpoint.addresses->may_be_entered(peer);
+bool may_enter(EndpointObject& endpoint, int32_t peer, Direction direction, LookAgain again) {
+  return direction == Direction::Receive ? endpoint.own_lock->becomes_free(again)
+                                         : endpoint.addresses->may_be_entered(peer, again);
 }
 
 }  // namespace
 
-Post prepare_peer(Environment& environment, uint32_t handle, int32_t peer, Direction direction) {
+Post prepare_peer(Environment& environment, uint32_t handle, int32_t peer, Direction direction,
+                  LookAgain again) {
   Post post;
   EndpointObject* endpoint = environment.open<EndpointObject>(handle);
   if (endpoint == nullptr || !endpoint->enabled) {
@@ -45,7 +46,8 @@ Post prepare_peer(Environment& environment, uint32_t handle, int32_t peer, Direc
     }
     post.address = endpoint->addresses->address_of(peer);
   }
-  if (endpoint->own_lock != nullptr && !may_enter(*endpoint, peer, direction)) post.status = -FI_EAGAIN;
+  if (endpoint->own_lock != nullptr && !may_enter(*endpoint, peer, direction, again))
+    post.status = -FI_EAGAIN;
   return post;
 }
 
@@ -160,13 +162,14 @@ napi_value post_each(const FastCall& a, PostOne post_one) {
   Environment& environment = a.environment();
   const uint32_t count = std::min(a.u32(1), Registers::kBatch);
   const Registers& registers = environment.registers();
-  const Post peer = prepare_peer(environment, a.u32(0), a.i32(2), direction);
+  const Post peer = prepare_peer(environment, a.u32(0), a.i32(2), direction, LookAgain::Late);
   if (peer.status != kOk && count != 0) return a.answer(peer.status);
   for (uint32_t i = 0; i < count; ++i) {
     const Registers::BatchEntry& entry = registers.batch[i];
     Post post = peer;
     // Others may have taken it since the first.
-    if (i != 0 && post.endpoint->own_lock != nullptr && !may_enter(*post.endpoint, a.i32(2), direction))
+    if (i != 0 && post.endpoint->own_lock != nullptr &&
+        !may_enter(*post.endpoint, a.i32(2), direction, LookAgain::Late))
       post.status = -FI_EAGAIN;
     else
       locate(environment, static_cast<uint32_t>(entry.memory), static_cast<uint64_t>(entry.offset),

@@ -44,7 +44,8 @@ inline int32_t check_shared_receive(const Post& post, OperationMark mark, bool t
 }
 
 // The endpoint and the peer of a call.
-Post prepare_peer(Environment& environment, uint32_t endpoint, int32_t peer, Direction direction);
+Post prepare_peer(Environment& environment, uint32_t endpoint, int32_t peer, Direction direction,
+                  LookAgain again = LookAgain::Soon);
 // Takes the slot of an operation on these blocks. `traits` are of enum OperationTrait.
 void take_slot(Post* post, uint32_t context, Direction direction, MemoryBlock* const* blocks, uint32_t count,
                uint8_t traits);

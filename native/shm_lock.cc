@@ -23,6 +23,7 @@ constexpr size_t kLockOffset = 24;
 constexpr size_t kPage = 4096;
 // Longer than a living process copies as a rule; where it takes longer, there is no room for the moment.
 constexpr uint64_t kPatienceNs = 1'000'000;
+constexpr int kPausesOfMany = 64;
 
 // 1 on x86, 0 elsewhere.
 int free_value() {
@@ -61,11 +62,12 @@ ShmLock::ShmLock(void* page) : page_(page), word_(&free_value_), free_value_(fre
 
 ShmLock::~ShmLock() { munmap(page_, kPage); }
 
-bool ShmLock::wait() const {
+bool ShmLock::wait(LookAgain again) const {
   if (was_kept_.load(std::memory_order_relaxed)) return false;
   const uint64_t deadline = monotonic_ns() + kPatienceNs;
   while (monotonic_ns() < deadline) {
-    pause_between_looks();
+    const int pauses = again == LookAgain::Late ? kPausesOfMany : 1;
+    for (int i = 0; i < pauses; ++i) pause_between_looks();
     if (is_free()) return true;
   }
   was_kept_.store(true, std::memory_order_relaxed);

@@ -6,11 +6,16 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 namespace ofi {
+
+// How soon one who waits for a lock looks at it again. Each look takes its cache line from whoever holds it: who has many messages
+// to post gets on faster by leaving it alone for a microsecond or two, who has one does not.
+enum class LookAgain : uint8_t { Soon, Late };
 
 class ShmLock {
  public:
@@ -32,14 +37,14 @@ class ShmLock {
 #endif
   }
   // False where it is taken, and was for a while. From any thread.
-  bool becomes_free() const {
-    if (!is_free()) return wait();
+  bool becomes_free(LookAgain again = LookAgain::Soon) const {
+    if (!is_free()) return wait(again);
     if (was_kept_.load(std::memory_order_relaxed)) was_kept_.store(false, std::memory_order_relaxed);
     return true;
   }
 
  private:
-  bool wait() const;
+  bool wait(LookAgain again) const;
 
   void* page_;
   const int* word_;
