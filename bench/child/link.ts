@@ -37,6 +37,8 @@ export interface Settings {
   peers?: number;
   /** How long something is watched. */
   seconds?: number;
+  /** Of a cost: whether garbage collections are watched, which takes memory of its own. */
+  watchesCollections?: boolean;
   /** When the runner gives up; default 90 s. */
   boundSeconds?: number;
   /** Where to leave every time that was measured: µs, as doubles. */

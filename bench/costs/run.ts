@@ -51,6 +51,15 @@ function cases(quick: boolean): Case[] {
       settings: { iterations: messages, boundSeconds: 1800 },
       once: true,
     })),
+    ...PROVIDERS.map((provider): Case => ({
+      ...{
+        name: 'garbage-collection',
+        of: `${(messages / 10).toLocaleString('en')} messages`,
+        program: 'cost-memory',
+        provider,
+      },
+      settings: { iterations: messages / 10, watchesCollections: true, boundSeconds: 180 },
+    })),
   ];
 }
 

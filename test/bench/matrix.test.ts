@@ -101,7 +101,8 @@ test('costs are figures of each case', async () => {
   expect(code, stderr).toBe(0);
   const { cells, costs } = JSON.parse(stdout) as MatrixReport;
   expect(cells).toEqual([]);
-  expect(costs.map(({ name }) => name)).toEqual(['idle', 'idle', 'idle', 'loop-delay', 'memory']);
+  const names = ['idle', 'idle', 'idle', 'loop-delay', 'memory', 'garbage-collection'];
+  expect(costs.map(({ name }) => name)).toEqual(names);
   for (const { figures, error } of costs) {
     expect(error).toBeNull();
     expect(Object.keys(figures)).not.toEqual([]);
