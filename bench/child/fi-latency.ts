@@ -104,6 +104,12 @@ class PingPong {
       this.awaitMessage();
       this.send();
     }
+    this.#finishSending();
+  }
+
+  /** Where the other side fetches a long message (tcp;ofi_rxm, efa) it needs this side's progress, which nobody makes later. */
+  #finishSending(): void {
+    while (this.#sendPending) this.#progress(SPIN_MICROSECONDS);
   }
 
   #fill(number: number): void {
@@ -124,6 +130,7 @@ class PingPong {
       this.send();
       if (role === 'client') this.#take(number + PROOFS);
     }
+    this.#finishSending();
     return PROOFS;
   }
 
