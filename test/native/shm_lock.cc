@@ -52,9 +52,14 @@ TEST(a_lock_is_free_until_it_is_taken_and_again_when_it_is_given_back) {
   CHECK(lock->becomes_free());
   pthread_spin_lock(region.lock());
   CHECK(!lock->becomes_free());
-  CHECK(!lock->becomes_free(ofi::LookAgain::Late));
+  CHECK(!lock->becomes_free());
+  // One that was not waited for yet.
+  const auto other = ShmLock::of(region.directory(), "fi_shm://one");
+  REQUIRE(other != nullptr);
+  CHECK(!other->becomes_free(ofi::LookAgain::Late));
   pthread_spin_unlock(region.lock());
   CHECK(lock->becomes_free());
+  CHECK(other->becomes_free(ofi::LookAgain::Late));
 }
 
 TEST(a_file_of_another_layout_counts_as_free) {
