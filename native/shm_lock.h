@@ -14,7 +14,7 @@
 namespace ofi {
 
 // How soon one who waits for a lock looks at it again. Each look takes its cache line from whoever holds it: who has many messages
-// to post gets on faster by leaving it alone for a microsecond or two, who has one does not.
+// to post gets on faster by leaving it alone for two microseconds, who has one does not.
 enum class LookAgain : uint8_t { Soon, Late };
 
 class ShmLock {
